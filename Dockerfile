@@ -14,6 +14,7 @@ COPY internal internal
 COPY pipeline pipeline
 COPY sinks sinks
 COPY socket socket
+COPY web web
 ARG TARGETOS TARGETARCH VERSION=
 RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH go build -trimpath -ldflags="-s -w -X github.com/treatrelay/relay/cmd/relay/internal/version.stamped=$VERSION" -o /relay ./cmd/relay
 RUN mkdir -m 700 /data && mkdir -m 1777 /empty

@@ -180,7 +180,7 @@ func (a *Account) fail(op string, err error) *Error {
 		errors.Is(err, grant.ErrClientRefused) {
 		e.Fix = a.advice()
 	}
-	if errors.Is(err, grant.ErrUnusable) && advice.Of(err).Empty() { // The error for a loose file mode has its own fix.
+	if errors.Is(err, grant.ErrUnusable) && advice.FixOf(err).Empty() { // The error for a loose file mode has its own fix.
 		e.Fix = a.advice()
 	}
 	return e

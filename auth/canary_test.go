@@ -76,7 +76,7 @@ func TestProperty09NothingShowsASecret(t *testing.T) {
 func TestProperty09PanicShowsNoSecret(t *testing.T) {
 	s := newShared(t)
 	for _, level := range []string{"single", "all", "system"} {
-		c := authtest.Send(t, s.errand("panic"), "GOTRACEBACK="+level)
+		c := authtest.Send(t, s.task("panic"), "GOTRACEBACK="+level)
 		c.Rest()
 		c.Wait()
 		text := c.Err.String()

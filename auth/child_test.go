@@ -19,8 +19,8 @@ import (
 	"github.com/treatrelay/relay/internal/secret"
 )
 
-// errand is what a child process is to do. A child is this test binary, run once more.
-type errand struct {
+// task is the work of a child process. A child is this test binary, run once more.
+type task struct {
 	Job      string // token, refresh, login, hold or panic
 	Dir      string // of the store
 	Identity string // file; empty for a store that does not seal
@@ -35,8 +35,8 @@ type errand struct {
 
 // TestChild does nothing but in a child process.
 func TestChild(t *testing.T) {
-	var e errand
-	if !authtest.Errand(t, &e) {
+	var e task
+	if !authtest.ChildTask(t, &e) {
 		return
 	}
 	store := e.store(t)
@@ -84,7 +84,7 @@ func panicWith(g grant.Grant, s secret.String, a *auth.Account, store auth.Store
 	panic(fmt.Sprintf("%v %+v %#v %v %+v %#v %v", g, g, g, s, a, store, []any{g, s, a, store}))
 }
 
-func (e errand) sealer(t *testing.T) store.Sealer {
+func (e task) sealer(t *testing.T) store.Sealer {
 	if e.Identity == "" {
 		return nil
 	}
@@ -95,7 +95,7 @@ func (e errand) sealer(t *testing.T) store.Sealer {
 	return store.NewAgeSealer(id)
 }
 
-func (e errand) store(t *testing.T) auth.Store {
+func (e task) store(t *testing.T) auth.Store {
 	d := &dying{Sealer: e.sealer(t), at: e.DieAt, save: e.Save, after: e.After}
 	store, err := store.Open(e.Dir, d)
 	if err != nil {
@@ -105,9 +105,9 @@ func (e errand) store(t *testing.T) auth.Store {
 	return d
 }
 
-func (e errand) account(t *testing.T, store auth.Store) *auth.Account {
+func (e task) account(t *testing.T, store auth.Store) *auth.Account {
 	p, _ := provider.Lookup("treatstream")
-	p.OneShot = e.OneShot
+	p.RefreshConsumesAccess = e.OneShot
 	a, err := auth.New(auth.Config{
 		Account: "mystream", Provider: p, ClientID: clientID, ClientSecret: secret.New(clientSecret), RedirectURL: redirectURL,
 		Overrides: auth.Overrides{Endpoints: provider.Endpoints{

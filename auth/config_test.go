@@ -12,7 +12,7 @@ import (
 func TestProviders(t *testing.T) {
 	seen := map[string]bool{}
 	for _, p := range provider.All() {
-		if p.Name == "" || p.Title == "" || seen[p.Name] || p.Life.Margin <= 0 || p.Life.Access <= p.Life.Margin {
+		if p.Name == "" || p.Title == "" || seen[p.Name] || p.Lifetimes.Margin <= 0 || p.Lifetimes.Access <= p.Lifetimes.Margin {
 			t.Errorf("provider %+v", p)
 		}
 		seen[p.Name] = true

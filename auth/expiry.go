@@ -10,7 +10,7 @@ import (
 
 // margin returns how long before the expiry of g a refresh is due.
 func (a *Account) margin(g grant.Grant) time.Duration {
-	return min(a.provider.Life.Margin, max(0, g.Expiry.Sub(g.ObtainedAt))/4)
+	return min(a.provider.Lifetimes.Margin, max(0, g.Expiry.Sub(g.ObtainedAt))/4)
 }
 
 // due reports whether to refresh g before a caller gets its token.
@@ -39,7 +39,7 @@ func granted(old grant.Grant, r reply.Reply, p provider.Provider, now time.Time)
 		TokenType:     r.TokenType,
 		Scope:         r.Scope,
 		ObtainedAt:    now,
-		Expiry:        now.Add(p.Life.Access),
+		Expiry:        now.Add(p.Lifetimes.Access),
 		RefreshExpiry: old.RefreshExpiry,
 		Generation:    old.Generation + 1,
 		State:         grant.Active,
@@ -55,8 +55,8 @@ func granted(old grant.Grant, r reply.Reply, p provider.Provider, now time.Time)
 		g.Scope = old.Scope
 	}
 	// No provider documents that repeating the refresh token extends it, so assume that it does not.
-	if g.RefreshToken != old.RefreshToken && p.Life.Refresh > 0 {
-		g.RefreshExpiry = now.Add(p.Life.Refresh)
+	if g.RefreshToken != old.RefreshToken && p.Lifetimes.Refresh > 0 {
+		g.RefreshExpiry = now.Add(p.Lifetimes.Refresh)
 	}
 	if r.RefreshLifetime > 0 {
 		g.RefreshExpiry = now.Add(r.RefreshLifetime)

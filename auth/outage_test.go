@@ -135,7 +135,7 @@ func TestLostReply(t *testing.T) {
 	})
 	t.Run("one-shot token", func(t *testing.T) {
 		w := newWorld(t)
-		oneShot := func(cfg *auth.Config) { cfg.Provider.OneShot = true }
+		oneShot := func(cfg *auth.Config) { cfg.Provider.RefreshConsumesAccess = true }
 		w.Account = w.account(t, w.store, oneShot)
 		w.login(t)
 		w.age(t, 28*day)

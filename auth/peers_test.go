@@ -60,7 +60,7 @@ func oidc(t *testing.T) *standIn {
 		Name: "oidc", Title: "OIDC", BaseURL: base,
 		Endpoints: provider.Endpoints{Authorize: "/auth", Token: "/token", Revoke: "/token/revocation", Probe: "/me"},
 		Login:     provider.Login{Scopes: []string{"openid"}, PKCE: true},
-		Life:      provider.Life{Access: time.Hour, Margin: time.Minute},
+		Lifetimes: provider.Lifetimes{Access: time.Hour, Margin: time.Minute},
 	}
 	return newStandInOf(t, p, http.NotFound, false, func(c *auth.Config) {
 		c.BaseURL, c.ClientID, c.RedirectURL = base, peerID, "http://127.0.0.1:0/back"

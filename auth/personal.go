@@ -42,7 +42,7 @@ func (a *Account) ImportToken(ctx context.Context, token secret.String) error {
 	if err != nil {
 		return a.wantPersonal(op, err)
 	}
-	issued, expiry := lifeOf(token, now, a.provider.Life.Access)
+	issued, expiry := lifeOf(token, now, a.provider.Lifetimes.Access)
 	doubt, err := a.tryPersonal(ctx, token)
 	if err != nil {
 		return err

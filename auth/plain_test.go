@@ -32,7 +32,7 @@ func plain() provider.Provider {
 		BaseURL:   "https://plain.example",
 		Endpoints: provider.Endpoints{Authorize: "/authorize", Token: "/token"},
 		Login:     provider.Login{Scopes: []string{"read", "write"}, PKCE: true},
-		Life:      provider.Life{Access: time.Hour, Margin: 10 * time.Minute},
+		Lifetimes: provider.Lifetimes{Access: time.Hour, Margin: 10 * time.Minute},
 	}
 }
 
@@ -196,8 +196,8 @@ func (s *standIn) loginIn(t *testing.T) {
 	}
 }
 
-// A fifth provider by one value: login with PKCE, rotation, refresh, the end of it, in each body style that the library takes.
-func TestFifthProvider(t *testing.T) {
+// A provider that follows RFC 6749, by one value: login with PKCE, rotation, refresh, the end of it, in each body style that the library takes.
+func TestPlainProvider(t *testing.T) {
 	for _, style := range []provider.BodyStyle{provider.Form, provider.Query} {
 		t.Run(string(style), func(t *testing.T) {
 			l := newLibrary(t)

@@ -41,8 +41,8 @@ func newShared(t *testing.T) *shared {
 	return s
 }
 
-func (s *shared) errand(job string) errand {
-	return errand{Job: job, Dir: s.dir, Identity: s.identity, Server: s.fake.server.URL}
+func (s *shared) task(job string) task {
+	return task{Job: job, Dir: s.dir, Identity: s.identity, Server: s.fake.server.URL}
 }
 
 // N goroutines in each of M processes with an expired token, or with one that was refused: one refresh, and all get the new token.
@@ -60,7 +60,7 @@ func TestProperty01OneRefreshAcrossProcesses(t *testing.T) {
 			})
 			children := make([]*authtest.Child, processes)
 			for i := range children {
-				e := s.errand(job)
+				e := s.task(job)
 				e.Callers = callers
 				children[i] = authtest.Send(t, e)
 				children[i].Expect("ready")
@@ -158,7 +158,7 @@ func TestProperty02KilledAtEveryStep(t *testing.T) {
 	t.Run("while the request is under way", func(t *testing.T) {
 		s := newShared(t)
 		s.age(t, 31*day)
-		c := authtest.Send(t, s.errand("token"))
+		c := authtest.Send(t, s.task("token"))
 		s.fake.fault("/refresh", func(rw http.ResponseWriter, r *http.Request) {
 			c.Kill()
 			s.fake.carriedOut(rw, r)
@@ -176,7 +176,7 @@ func TestProperty02KilledAtEveryStep(t *testing.T) {
 // refreshAndDie gives what the child printed after it began.
 func (s *shared) refreshAndDie(t *testing.T, at string, save int, after time.Duration) []string {
 	t.Helper()
-	e := s.errand("token")
+	e := s.task("token")
 	e.DieAt, e.Save, e.After = at, save, after
 	c := authtest.Send(t, e)
 	c.Expect("ready")
@@ -206,9 +206,9 @@ func TestProperty03ProbeBeforeReplay(t *testing.T) {
 	for _, oneShot := range []bool{false, true} {
 		t.Run(fmt.Sprintf("one-shot %v", oneShot), func(t *testing.T) {
 			s := newShared(t)
-			s.Account = s.account(t, s.store, func(cfg *auth.Config) { cfg.Provider.OneShot = oneShot })
+			s.Account = s.account(t, s.store, func(cfg *auth.Config) { cfg.Provider.RefreshConsumesAccess = oneShot })
 			s.age(t, 31*day)
-			e := s.errand("token")
+			e := s.task("token")
 			e.OneShot = oneShot
 			c := authtest.Send(t, e)
 			var mu sync.Mutex
@@ -266,7 +266,7 @@ func TestProperty04LoginInAnotherProcess(t *testing.T) {
 	defer cancel()
 	healed := make(chan error, 1)
 	go func() { healed <- s.WaitActive(ctx) }()
-	e := s.errand("login")
+	e := s.task("login")
 	e.Code = s.fake.code(redirectURL)
 	authtest.Send(t, e).Expect("done")
 	if got := s.token(t); got.Generation != 2 {
@@ -284,7 +284,7 @@ func TestProperty04LoginInAnotherProcess(t *testing.T) {
 func TestLockOfAnotherProcess(t *testing.T) {
 	s := newShared(t)
 	s.age(t, 31*day)
-	c := authtest.Send(t, s.errand("hold"))
+	c := authtest.Send(t, s.task("hold"))
 	c.Expect("ready")
 	briefly := func() (context.Context, context.CancelFunc) {
 		return context.WithTimeoutCause(t.Context(), 200*time.Millisecond, errors.New("no patience"))

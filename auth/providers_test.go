@@ -101,7 +101,7 @@ func TestReplyTable(t *testing.T) {
 				}
 				lifetime := c.lifetime
 				if lifetime == 0 {
-					lifetime = p.Life.Access
+					lifetime = p.Lifetimes.Access
 				}
 				g := s.grant(t)
 				if got.AccessToken != secret.New("canary-new") || g.AccessToken != got.AccessToken || !about(got.Expiry, time.Now().Add(lifetime)) {
@@ -180,7 +180,7 @@ func TestMarginOfEveryProvider(t *testing.T) {
 				if !ok {
 					t.Fatal("a provider without a margin here")
 				}
-				time.Sleep(p.Life.Access - margin - time.Second)
+				time.Sleep(p.Lifetimes.Access - margin - time.Second)
 				if got := s.token(t); got.Generation != 1 {
 					t.Error("refreshed a second before the margin")
 				}

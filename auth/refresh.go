@@ -293,7 +293,7 @@ func (a *Account) probe(ctx context.Context, g grant.Grant) error {
 	case f == nil: // So the refresh was most likely not carried out.
 		a.log.Info().Str("reason", g.Reason).Msg("the access token still works after a lost answer; refreshing again")
 		return nil
-	case f.Kind == wire.Refused && a.provider.OneShot:
+	case f.Kind == wire.Refused && a.provider.RefreshConsumesAccess:
 		return a.writeOff(g, g.Reason+"; since then the access token is refused, so the refresh was carried out and its token is lost")
 	case f.Kind == wire.Refused, f.Kind == wire.Rejected && !g.Valid(time.Now()):
 		return nil // Expired or replaced: only the refresh token is left, and trying it risks nothing.
@@ -308,7 +308,7 @@ func (a *Account) probe(ctx context.Context, g grant.Grant) error {
 // askToken sends c to a token endpoint and counts the request. The error is a *wire.Failure.
 func (a *Account) askToken(ctx context.Context, c wire.Call) (reply.Reply, error) {
 	r, err := a.sendToken(ctx, c)
-	if f := wire.AsFailure(err); f != nil && f.Kind == wire.LostReply && a.provider.OneShot {
+	if f := wire.AsFailure(err); f != nil && f.Kind == wire.LostReply && a.provider.RefreshConsumesAccess {
 		f.After = max(f.After, settleFor)
 	}
 	a.metrics.requested(a.name, err)
@@ -322,7 +322,7 @@ func (a *Account) sendToken(ctx context.Context, c wire.Call) (reply.Reply, erro
 	}
 	if ans.Status/100 != http.StatusOK/100 {
 		f := ans.Judge(a.provider)
-		if a.provider.OneShot && ans.Status >= http.StatusInternalServerError {
+		if a.provider.RefreshConsumesAccess && ans.Status >= http.StatusInternalServerError {
 			f.Kind = wire.LostReply // The server may have consumed the token before it failed.
 		}
 		return reply.Reply{}, f
@@ -331,7 +331,7 @@ func (a *Account) sendToken(ctx context.Context, c wire.Call) (reply.Reply, erro
 	r, err := reply.Decode(ans.Body, now)
 	if err == nil {
 		if r.Lifetime == 0 && a.provider.Grant == provider.PersonalToken {
-			_, expiry := lifeOf(r.Access, now, a.provider.Life.Access)
+			_, expiry := lifeOf(r.Access, now, a.provider.Lifetimes.Access)
 			r.Lifetime = reply.Lifetime(expiry, now)
 		}
 		if r.Dropped != "" {

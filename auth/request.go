@@ -87,8 +87,8 @@ func (a *Account) renewalCall(g grant.Grant) wire.Call {
 		map[string]secret.String{"refresh_token": g.RefreshToken})
 }
 
-// settleFor is how long to wait after a OneShot request with a lost reply. The provider may still be processing it: a
-// token that works at the probe now may be consumed a moment later.
+// settleFor is how long to wait after a refresh that consumes the access token and whose reply is lost. The provider may
+// still be processing it: a token that works at the probe now may be consumed a moment later.
 const settleFor = time.Minute
 
 // renewable reports whether g can be renewed without a person.

@@ -105,7 +105,7 @@ func (a *Account) untilDue(g grant.Grant, now time.Time) time.Duration {
 	}
 	if a.state.slot.generation != g.Generation || a.state.slot.from.IsZero() {
 		// A grant without a token has no margin of its own.
-		spread := min(overdueWithin, cmp.Or(a.margin(g), a.provider.Life.Margin)/4)
+		spread := min(overdueWithin, cmp.Or(a.margin(g), a.provider.Lifetimes.Margin)/4)
 		a.state.slot = slot{g.Generation, now.Add(time.Duration(float64(spread) * g.Share(a.name)))}
 	}
 	return a.state.slot.from.Sub(now) // by the monotonic clock

@@ -1,5 +1,5 @@
 // Package pipeline is the contract between the pipeline and the sinks: events, records, the interface of a sink, and
-// errors that steer delivery. It imports no other package of relay. The packages below it decode and normalize what a
+// errors that steer delivery. The packages below it decode and normalize what a
 // source received, write it to the journal, and deliver the journal to each sink.
 //
 // Nothing is delivered before it is journaled. Delivery is at least once, in order per account, and a dead or slow sink

@@ -44,13 +44,16 @@ type SinkMetrics struct {
 	Disabled    *prometheus.GaugeVec     // by sink: 1 while it is disabled
 }
 
+// JournaledMetric is the name of the counter of events by account and origin.
+const JournaledMetric = "relay_events_journaled_total"
+
 // NewMetrics creates the metrics and registers them.
 func NewMetrics(reg prometheus.Registerer) *Metrics {
 	r := registry{reg}
 	return &Metrics{
 		IntakeMetrics: IntakeMetrics{
 			Received:        r.counter("relay_payloads_received_total", "Payloads received from the provider's socket.", "account"),
-			Journaled:       r.counter("relay_events_journaled_total", "Events written to the journal.", "account", "origin"),
+			Journaled:       r.counter(JournaledMetric, "Events written to the journal.", "account", "origin"),
 			Duplicates:      r.counter("relay_events_duplicate_total", "Events the journal refused because it had them.", "account"),
 			Rejected:        r.counter("relay_payloads_rejected_total", "Payloads that cannot be a treat, kept in the journal as rejects.", "account"),
 			JournalFailures: r.total("relay_journal_write_failures_total", "Writes to the journal that failed, retries included."),
@@ -58,7 +61,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		},
 		HistoryMetrics: HistoryMetrics{
 			Reconciled: r.counter("relay_reconcile_total", "Comparisons of the journal with the provider's history.", "account", "result"),
-			Healed:     r.counter("relay_reconcile_healed_total", "Missed events journaled from the provider's history.", "account"),
+			Healed:     r.counter("relay_reconcile_healed_total", "Treats backfilled from the provider's history.", "account"),
 			HealedAt:   r.gauge("relay_reconcile_last_success_timestamp_seconds", "Time of the last complete comparison with the history.", "account"),
 			Withheld:   r.gauge("relay_reconcile_withheld_items", "Treats of the last history that may be live ones in a form that is not recognized.", "account"),
 			Unusable:   r.gauge("relay_reconcile_unusable_items", "Items of the last history that are not a treat or have no date.", "account"),

@@ -10,8 +10,8 @@ type refusal struct {
 	all bool // it would most likely refuse any record
 }
 
-func (e *refusal) Error() string { return e.err.Error() }
-func (e *refusal) Unwrap() error { return e.err }
+func (r *refusal) Error() string { return r.err.Error() }
+func (r *refusal) Unwrap() error { return r.err }
 
 // Permanent marks the refusal of a record as the record's fault, as far as the destination can tell. A lane retries it
 // on a short schedule. If it is still refused while others are accepted, it becomes a dead letter. While nothing is

@@ -26,12 +26,12 @@ type Sink interface {
 	Close() error
 }
 
-// Together is implemented by a [Sink] that can take records of all accounts in one call. If it reports true, the lane
+// Batcher is implemented by a [Sink] that can take records of all accounts in one call. If it reports true, the lane
 // has a single queue for all accounts. It sends records in the order of the journal, up to 1,000 at a time, and never
 // has two records of one account in concurrent calls of Deliver. A refused record blocks all later ones, of any
 // account, until it is deferred.
-type Together interface {
-	Together() bool
+type Batcher interface {
+	BatchesAccounts() bool
 }
 
 // Resumer is implemented by a [Sink] whose destination stores, with each event, its number in relay's journal. Such a
@@ -67,11 +67,20 @@ type Attempt struct {
 	Time     time.Time     `json:"time"` // when it began
 	Sink     string        `json:"sink"`
 	Events   []string      `json:"events,omitempty"`   // their ids
+	Account  string        `json:"account,omitempty"`  // of the events
 	Endpoint string        `json:"endpoint,omitempty"` // scheme and host of the destination, or another name for it
 	Status   int           `json:"status,omitempty"`   // of the HTTP answer; 0 if there was none
 	Latency  time.Duration `json:"latency"`            // until the end of the answer, in nanoseconds
 	Answer   string        `json:"answer,omitempty"`   // the first KiB of it, printable and without secrets
 	Error    string        `json:"error,omitempty"`    // empty: the events were accepted
+}
+
+// Covers sets the events of the attempt, which are all of one account.
+func (a *Attempt) Covers(records ...Record) {
+	a.Events = make([]string, len(records))
+	for i := range records {
+		a.Events[i], a.Account = records[i].ID, records[i].Account
+	}
 }
 
 type unavailableError struct {

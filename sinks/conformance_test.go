@@ -74,7 +74,7 @@ func TestConformance(t *testing.T) {
 }
 
 func deliversInOrder(t *testing.T, tr *trial) {
-	records := sinktest.Awkward("mystream")
+	records := sinktest.UnusualRecords("mystream")
 	tr.deliverAll(t, records)
 	got := tr.arrivals(t, len(records))
 	for i, r := range records {
@@ -117,7 +117,7 @@ func leavesAHangingDestination(t *testing.T, tr *trial) {
 	tr.deliverAll(t, sinktest.Plain("mystream", 1))
 	resume := sync.OnceFunc(tr.dest.Hang(t))
 	defer resume()
-	records := sinktest.Long("mystream", 3)
+	records := sinktest.LongRecords("mystream", 3)
 	gone := errors.New("the operator wants to go home")
 	for range 2 {
 		ctx, cancel := context.WithCancelCause(t.Context())
@@ -193,7 +193,7 @@ func closesWhileItHangs(t *testing.T, tr *trial) {
 	defer resume()
 	ctx, cancel := context.WithCancelCause(t.Context())
 	gone := errors.New("time is up")
-	tr.leave(t, func() (int, error) { return tr.sink.Deliver(ctx, sinktest.Long("mystream", 1)) }, func() { cancel(gone) }, gone)
+	tr.leave(t, func() (int, error) { return tr.sink.Deliver(ctx, sinktest.LongRecords("mystream", 1)) }, func() { cancel(gone) }, gone)
 	closed := make(chan error, 1)
 	go func() { closed <- tr.sink.Close() }()
 	select {

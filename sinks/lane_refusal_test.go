@@ -127,7 +127,7 @@ func TestWebhookRefusesForAMoment(t *testing.T) {
 				}
 				return 0
 			}}
-			run := runLane(t, sinktest.HookConfig(t, sinktest.Receiver(t, fake.ServeHTTP), nil), quick, 50, "mystream")
+			run := runLane(t, sinktest.WebhookConfig(t, sinktest.Receiver(t, fake.ServeHTTP), nil), quick, 50, "mystream")
 			run.down(why)
 			refusing.Store(false)
 			fake.has(t, messages(50))
@@ -148,7 +148,7 @@ func TestProxyRefusesForAMoment(t *testing.T) {
 		}
 		(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.Out.URL.Host = r.In.Host }}).ServeHTTP(w, r)
 	})
-	config := sinktest.HookConfig(t, sinktest.Receiver(t, fake.ServeHTTP), func(c *webhook.Config) { c.Proxy = secret.New(proxy) })
+	config := sinktest.WebhookConfig(t, sinktest.Receiver(t, fake.ServeHTTP), func(c *webhook.Config) { c.Proxy = secret.New(proxy) })
 	run := runLane(t, config, quick, 50, "mystream")
 	run.down("a proxy or firewall before it")
 	refusing.Store(false)
@@ -165,7 +165,7 @@ func TestWebhookWrongSecret(t *testing.T) {
 		}
 		return http.StatusUnauthorized
 	}}
-	run := runLane(t, sinktest.HookConfig(t, sinktest.Receiver(t, fake.ServeHTTP), nil), quick, 1, "mystream") // one is enough to see it
+	run := runLane(t, sinktest.WebhookConfig(t, sinktest.Receiver(t, fake.ServeHTTP), nil), quick, 1, "mystream") // one is enough to see it
 	select {
 	case a := <-run.alerts:
 		if a.Kind != pipeline.AlertDown || !strings.Contains(a.Reason, "status 401: the receiver refuses the signature: check secret") {
@@ -189,7 +189,7 @@ func TestWebhookRefusesSome(t *testing.T) {
 				}
 				return 0
 			}}
-			run := runLane(t, sinktest.HookConfig(t, sinktest.Receiver(t, fake.ServeHTTP), nil), quick, 30, "mystream")
+			run := runLane(t, sinktest.WebhookConfig(t, sinktest.Receiver(t, fake.ServeHTTP), nil), quick, 30, "mystream")
 			stacktest.Eventually(t, func() error {
 				fake.mu.Lock()
 				defer fake.mu.Unlock()

@@ -150,7 +150,7 @@ func TestWebhookBreaksOnOneEvent(t *testing.T) {
 		defer mu.Unlock()
 		got = append(got, *e.Data.Message)
 	})
-	config := sinktest.HookConfig(t, url, func(c *webhook.Config) { c.Timeout = 100 * time.Millisecond })
+	config := sinktest.WebhookConfig(t, url, func(c *webhook.Config) { c.Timeout = 100 * time.Millisecond })
 	_, drain := laneTo(t, config, 12, "mystream")
 	var want []string
 	for i := range 12 {
@@ -175,7 +175,7 @@ func TestWebhookBreaksOnOneEvent(t *testing.T) {
 // TestWebhookGoneDisables checks that a receiver that answers 410 gets one request, however many accounts have events.
 func TestWebhookGoneDisables(t *testing.T) {
 	var requests atomic.Int32
-	config := sinktest.HookConfig(t, sinktest.Receiver(t, func(w http.ResponseWriter, _ *http.Request) {
+	config := sinktest.WebhookConfig(t, sinktest.Receiver(t, func(w http.ResponseWriter, _ *http.Request) {
 		requests.Add(1)
 		w.WriteHeader(http.StatusGone)
 	}), nil)

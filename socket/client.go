@@ -3,7 +3,7 @@
 // 1.x and 2.x) and 4 (3.x and later), and detects which one a server speaks. It uses WebSocket, or HTTP long-polling
 // where the network blocks WebSocket. It reconnects until it is stopped.
 //
-// The package knows nothing of accounts, tokens or treats: [Config.Query] provides a fresh query, and events are JSON.
+// It does not depend on accounts, tokens or treats: [Config.Query] provides a fresh query, and events are JSON.
 // No value of the query appears in a log or an error.
 //
 // Start reading at [Client.Run]. The file reconnect.go has the loop of attempts, dial.go one attempt, session.go one

@@ -30,43 +30,43 @@ type liveness struct {
 }
 
 // noteFrame records a frame.
-func (p *liveness) noteFrame(now time.Time) {
-	p.mu.Lock()
-	p.heard = now
-	p.mu.Unlock()
+func (l *liveness) noteFrame(now time.Time) {
+	l.mu.Lock()
+	l.heard = now
+	l.mu.Unlock()
 }
 
 // notePing records a ping.
-func (p *liveness) notePing(now time.Time) {
-	p.mu.Lock()
-	p.pinged = now
-	p.mu.Unlock()
+func (l *liveness) notePing(now time.Time) {
+	l.mu.Lock()
+	l.pinged = now
+	l.mu.Unlock()
 }
 
 // setPaused records whether the reader has stopped listening. Silence restarts when it listens again.
-func (p *liveness) setPaused(paused bool) {
-	p.mu.Lock()
-	p.heard, p.isDeaf = time.Now(), paused
-	p.mu.Unlock()
+func (l *liveness) setPaused(paused bool) {
+	l.mu.Lock()
+	l.heard, l.isDeaf = time.Now(), paused
+	l.mu.Unlock()
 }
 
 // silence returns how long nothing arrived while the reader listened. It uses the wall clock if that is longer, since
 // the monotonic clock stops while a machine is suspended.
-func (p *liveness) silence(now time.Time) time.Duration {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.isDeaf {
+func (l *liveness) silence(now time.Time) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.isDeaf {
 		return 0
 	}
-	return max(now.Sub(p.heard), now.Round(0).Sub(p.heard.Round(0)))
+	return max(now.Sub(l.heard), now.Round(0).Sub(l.heard.Round(0)))
 }
 
 // behind reports whether frames arrive or wait, but no ping came for longer than an interval. Then the ping is queued
 // behind them.
-func (p *liveness) behind(now time.Time, interval, lately time.Duration) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return (p.isDeaf || now.Sub(p.heard) < lately) && now.Sub(p.pinged) > interval
+func (l *liveness) behind(now time.Time, interval, lately time.Duration) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return (l.isDeaf || now.Sub(l.heard) < lately) && now.Sub(l.pinged) > interval
 }
 
 // keep sends heartbeats and watches the server until ctx ends or the server is dead. It returns why.

@@ -194,7 +194,7 @@ func (r *run) history() string {
 	return b.String()
 }
 
-// args decodes the first argument of an event.
+// arg decodes the first argument of an event.
 func arg[T any](t *testing.T, ev socket.Event) (v T) {
 	t.Helper()
 	if len(ev.Args) == 0 {

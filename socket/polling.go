@@ -55,16 +55,16 @@ type pollAnswer struct {
 // ctxLock is a fair lock that a context can interrupt.
 type ctxLock chan struct{}
 
-func (t ctxLock) lock(ctx context.Context) error {
+func (c ctxLock) lock(ctx context.Context) error {
 	select {
-	case t <- struct{}{}:
+	case c <- struct{}{}:
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
 }
 
-func (t ctxLock) unlock() { <-t }
+func (c ctxLock) unlock() { <-c }
 
 // dialPolling starts a session by polling. A failed attempt leaves no connection behind.
 func (c *Client) dialPolling(ctx context.Context, to *target) (_ *link, err error) {

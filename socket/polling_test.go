@@ -54,10 +54,10 @@ func newStripper(t *testing.T, target string) *stripper {
 }
 
 // seen returns the requests that match.
-func (x *stripper) seen(match func(*http.Request) bool) (found []*http.Request) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	for _, r := range x.requests {
+func (s *stripper) seen(match func(*http.Request) bool) (found []*http.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.requests {
 		if match(r) {
 			found = append(found, r)
 		}

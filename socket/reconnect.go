@@ -188,7 +188,7 @@ func (r *reconnect) connected(rev Protocol, via Transport) {
 	r.enter(state)
 }
 
-// emit logs a failure if it is new.
+// logFailure logs a failure if it is new.
 func (r *reconnect) logFailure(err error, up, wait time.Duration) {
 	if up > 0 {
 		r.log.Warn().Err(err).Dur("up", up).Msg("connection lost; reconnecting")

@@ -42,7 +42,7 @@ func TestQueueBounds(t *testing.T) {
 		}
 		select {
 		case <-put:
-			t.Error("what is taken and not done has given its room back")
+			t.Error("an event that is taken and not done has freed its space")
 		default:
 		}
 		q.done(batch[0])

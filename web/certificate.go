@@ -2,6 +2,7 @@ package web
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"os"
 	"sync"
@@ -59,6 +60,9 @@ func (c *Certificate) current() *tls.Certificate {
 	}
 	return c.pair
 }
+
+// Leaf returns the certificate itself, without its chain.
+func (c *Certificate) Leaf() *x509.Certificate { return c.current().Leaf }
 
 func (c *Certificate) stat() (stats [2]os.FileInfo) {
 	for i, name := range []string{c.certFile, c.keyFile} {

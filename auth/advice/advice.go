@@ -68,8 +68,8 @@ type Adviser interface {
 	Advice() Fix
 }
 
-// Of returns the fix of err; the outermost if wrapped errors have several, and an empty one if none has.
-func Of(err error) Fix {
+// FixOf returns the fix of err; the outermost if wrapped errors have several, and an empty one if none has.
+func FixOf(err error) Fix {
 	for err != nil {
 		a, ok := errors.AsType[Adviser](err)
 		if !ok {
@@ -83,9 +83,9 @@ func Of(err error) Fix {
 	return Fix{}
 }
 
-// Cut splits the text of err into the problem and the fix at its end. Without such a fix, all of it is the problem.
-func Cut(err error) (wrong string, fix Fix) {
-	fix = Of(err)
+// Split splits the text of err into the problem and the fix at its end. Without such a fix, all of it is the problem.
+func Split(err error) (wrong string, fix Fix) {
+	fix = FixOf(err)
 	wrong, found := strings.CutSuffix(err.Error(), "; "+fix.String())
 	if fix.Empty() || !found {
 		return err.Error(), Fix{}

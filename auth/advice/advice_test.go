@@ -49,7 +49,7 @@ func TestText(t *testing.T) {
 	}
 }
 
-func TestCut(t *testing.T) {
+func TestSplit(t *testing.T) {
 	none := &advice.Error{Err: login("a")}
 	for name, c := range map[string]struct {
 		err        error
@@ -61,9 +61,9 @@ func TestCut(t *testing.T) {
 		"words after it": {fmt.Errorf("%w (again)", login("a")), "token of a: not logged in; run: relay auth login a (again)", "", "run: relay auth login a"},
 		"empty advice":   {none, none.Error(), "", "run: relay auth login a"},
 	} {
-		wrong, fix := advice.Cut(c.err)
-		if wrong != c.wrong || fix.String() != c.fix || advice.Of(c.err).String() != c.of {
-			t.Errorf("%s: %q and %q (%q)", name, wrong, fix, advice.Of(c.err))
+		wrong, fix := advice.Split(c.err)
+		if wrong != c.wrong || fix.String() != c.fix || advice.FixOf(c.err).String() != c.of {
+			t.Errorf("%s: %q and %q (%q)", name, wrong, fix, advice.FixOf(c.err))
 		}
 	}
 }

@@ -11,9 +11,9 @@ type LoginMark struct {
 }
 
 // Next returns the mark of a login at that time that replaces old. It keeps the time of old if nobody has adopted it.
-func (old LoginMark) Next(id string, at time.Time) LoginMark {
-	if !old.Adopted && !old.At.IsZero() && old.At.Before(at) {
-		at = old.At
+func (l LoginMark) Next(id string, at time.Time) LoginMark {
+	if !l.Adopted && !l.At.IsZero() && l.At.Before(at) {
+		at = l.At
 	}
 	return LoginMark{ID: id, At: at}
 }

@@ -35,6 +35,8 @@ type Options struct {
 	// vouches that the address belongs to this login. A wrong state is refused in any case, and the listener always
 	// requires one.
 	AcceptMissingState bool
+	// Refused is called with the reason when a reply is refused and the login goes on waiting; nil tells nobody.
+	Refused func(reason string)
 	// Timeout bounds the whole login; zero means five minutes.
 	Timeout time.Duration
 }
@@ -68,6 +70,9 @@ func Run(ctx context.Context, r Request, opts Options) error {
 	if opts.Prompt == nil {
 		opts.Prompt = io.Discard
 	}
+	if opts.Refused == nil {
+		opts.Refused = func(string) {}
+	}
 
 	redirect, path, listeners, err := listen(ctx, r.Account, r.Redirect)
 	if err != nil {
@@ -84,6 +89,7 @@ func Run(ctx context.Context, r Request, opts Options) error {
 	at := attempt{
 		Attempt: Attempt{State: rand.Text(), Redirect: redirect}, // at least 128 random bits
 		prompt:  opts.Prompt,
+		refused: opts.Refused,
 		lax:     opts.AcceptMissingState,
 	}
 	if r.PKCE {
@@ -112,8 +118,9 @@ func (r Request) again(err error, words string) error {
 type attempt struct {
 	Attempt
 
-	prompt io.Writer
-	lax    bool // a pasted reply needs no state
+	prompt  io.Writer
+	refused func(reason string)
+	lax     bool // a pasted reply needs no state
 }
 
 // arrival is a reply from the browser or a line that the user pasted.
@@ -155,12 +162,16 @@ func (r Request) receive(ctx context.Context, at attempt, in arrival) (over bool
 			_, _ = fmt.Fprintf(at.prompt, "%s. %s\n", v.title, v.text)
 		}
 	}
+	refuse := func(v verdict) {
+		tell(v)
+		at.refused(v.text)
+	}
 	if in.problem != "" {
-		tell(verdict{statusBad, "That is not it", sentence(in.problem)})
+		refuse(verdict{statusBad, "That is not it", sentence(in.problem)})
 		return false, nil
 	}
 	if v, ok := r.stateFault(at, in); !ok {
-		tell(v)
+		refuse(v)
 		return false, nil
 	}
 	if code := in.query.Get("error"); code != "" {
@@ -170,10 +181,12 @@ func (r Request) receive(ctx context.Context, at attempt, in arrival) (over bool
 	}
 	code := secret.New(in.query.Get("code"))
 	if code.Empty() {
-		tell(verdict{statusBad, "No code", "The address holds no code. It must be the one that " + r.Title + " sent the browser to."})
+		none := verdict{statusBad, "No code", "The address holds no code. It must be the one that " + r.Title + " sent the browser to."}
 		if in.pasted {
+			refuse(none)
 			return false, nil // probably the authorize URL
 		}
+		tell(none)
 		return true, errors.New("the reply of " + r.Title + " holds neither a code nor an error")
 	}
 	if err := r.Exchange(ctx, code, at.Attempt); err != nil {

@@ -16,9 +16,9 @@ func camStreamer() Provider {
 			Token:     "/token",
 			Revoke:    "/revoke",
 		},
-		Grant:   AuthorizationCode,
-		Login:   Login{Scopes: []string{"read", "write"}, ScopeSeparator: ",", SecretOptional: true},
-		Request: Request{Style: Query, RevokeParameter: "access_token"},
-		Life:    Life{Access: time.Hour, Margin: 10 * time.Minute},
+		Grant:     AuthorizationCode,
+		Login:     Login{Scopes: []string{"read", "write"}, ScopeSeparator: ",", SecretOptional: true},
+		Request:   Request{Style: Query, RevokeParameter: "access_token"},
+		Lifetimes: Lifetimes{Access: time.Hour, Margin: 10 * time.Minute},
 	}
 }

@@ -11,6 +11,6 @@ func clientCredentials() Provider {
 		Endpoints: Endpoints{Token: "/oauth/token"}, //nolint:gosec // This is an address of tokens, not a token.
 		Grant:     ClientCredentials,
 		Request:   Request{Style: JSON},
-		Life:      Life{Access: 15 * time.Minute, Margin: 5 * time.Minute},
+		Lifetimes: Lifetimes{Access: 15 * time.Minute, Margin: 5 * time.Minute},
 	}
 }

@@ -109,7 +109,7 @@ const (
 )
 
 // A Provider is a service that issues tokens. It is a plain value and safe to copy. One that follows RFC 6749 to the
-// letter needs a Name, a Title, the URLs Authorize and Token, and the Access and Margin of Life.
+// letter needs a Name, a Title, the URLs Authorize and Token, and the Access and Margin of Lifetimes.
 type Provider struct {
 	Name      string // in the config
 	Title     string // in messages
@@ -121,11 +121,12 @@ type Provider struct {
 	AppPage   string // the page about registering an application; empty if none is known
 	Login     Login
 	Request   Request
-	Life      Life
+	Lifetimes Lifetimes
 	Codes     Codes
-	// OneShot means that a refresh also consumes the access token. If the reply to a refresh is lost and the access
-	// token is then refused, the grant is gone, and nothing is sent again. A server error counts as a lost reply.
-	OneShot bool
+	// RefreshConsumesAccess means that a refresh also consumes the access token. If the reply to a refresh is lost
+	// and the access token is then refused, the grant is gone, and nothing is sent again. A server error counts as a
+	// lost reply.
+	RefreshConsumesAccess bool
 }
 
 // Login describes the login in the browser, and which clients may use it.
@@ -148,8 +149,8 @@ type Request struct {
 	RevokeParameter string
 }
 
-// Life is how long tokens last. Access and Refresh apply if a reply does not say.
-type Life struct {
+// Lifetimes are how long tokens last. Access and Refresh apply if a reply does not say.
+type Lifetimes struct {
 	Access  time.Duration // of an access token
 	Refresh time.Duration // of a refresh token; zero means that it does not expire
 	// Margin is how long before its expiry an access token is refreshed. It is at most a quarter of the lifetime of a

@@ -19,9 +19,9 @@ func treatStream() Provider {
 			History:     "https://treatstream.com/api/getMonthTreats/",
 			Socket:      "https://nodeapi.treatstream.com/",
 		},
-		AppPage: "https://treatstream.com/api/details",
-		Login:   Login{Scopes: []string{"userinfo"}, ScopeInExchange: true},
-		Request: Request{Style: Form},
-		Life:    Life{Access: 15 * day, Refresh: 180 * day, Margin: 3 * day},
+		AppPage:   "https://treatstream.com/api/details",
+		Login:     Login{Scopes: []string{"userinfo"}, ScopeInExchange: true},
+		Request:   Request{Style: Form},
+		Lifetimes: Lifetimes{Access: 15 * day, Refresh: 180 * day, Margin: 3 * day},
 	}
 }

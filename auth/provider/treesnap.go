@@ -17,11 +17,11 @@ func treeSnap() Provider {
 			Refresh: "/refresh-tokens",
 			Probe:   "/my-observations?per_page=1",
 		},
-		Grant:     PersonalToken,
-		TokenPage: "https://treesnap.org/developer",
-		Request:   Request{Style: Form},
-		Life:      Life{Access: 365 * day, Margin: 30 * day},
-		Codes:     Codes{Harmless: []string{"1100"}, Grant: []string{"1000", "unauthenticated"}},
-		OneShot:   true,
+		Grant:                 PersonalToken,
+		TokenPage:             "https://treesnap.org/developer",
+		Request:               Request{Style: Form},
+		Lifetimes:             Lifetimes{Access: 365 * day, Margin: 30 * day},
+		Codes:                 Codes{Harmless: []string{"1100"}, Grant: []string{"1000", "unauthenticated"}},
+		RefreshConsumesAccess: true,
 	}
 }

@@ -48,34 +48,34 @@ func DecodeError(body []byte, clean func(string) string) ErrorReply {
 }
 
 // Has reports whether the reply has one of these codes.
-func (c ErrorReply) Has(codes ...string) bool {
-	return slices.ContainsFunc(c.codes, func(code string) bool { return slices.Contains(codes, code) })
+func (e ErrorReply) Has(codes ...string) bool {
+	return slices.ContainsFunc(e.codes, func(code string) bool { return slices.Contains(codes, code) })
 }
 
-// GrantIsBad reports whether the reply names the token or the grant as invalid: by a code of RFC 6749 section 5.2 or
+// InvalidGrant reports whether the reply names the token or the grant as invalid: by a code of RFC 6749 section 5.2 or
 // RFC 6750 section 3.1, by one of the provider's own codes, or in words.
-func (c ErrorReply) GrantIsBad(own []string) bool {
-	return c.Has("invalid_grant", "invalid_token") || c.Has(own...) || !c.Passing() && faults(c.Text, isToken)
+func (e ErrorReply) InvalidGrant(own []string) bool {
+	return e.Has("invalid_grant", "invalid_token") || e.Has(own...) || !e.Transient() && faults(e.Text, isToken)
 }
 
-// ClientIsBad reports whether the reply is about the client's own registration, which a new login does not fix.
-func (c ErrorReply) ClientIsBad() bool {
-	return c.Has("invalid_client", "unauthorized_client", "unsupported_grant_type") || !c.Passing() && faults(c.Text, isClient)
+// InvalidClient reports whether the reply is about the client's own registration, which a new login does not fix.
+func (e ErrorReply) InvalidClient() bool {
+	return e.Has("invalid_client", "unauthorized_client", "unsupported_grant_type") || !e.Transient() && faults(e.Text, isClient)
 }
 
 // RequestIsBad reports whether the reply has the code of RFC 6749 section 5.2 about the scope that the client requests.
 // It ignores invalid_request, which gateways send too.
-func (c ErrorReply) RequestIsBad() bool { return c.Has("invalid_scope") }
+func (e ErrorReply) RequestIsBad() bool { return e.Has("invalid_scope") }
 
 // Busy reports whether the reply says, by a code, that the provider cannot answer now.
-func (c ErrorReply) Busy() bool {
-	return c.Has("temporarily_unavailable", "server_error", "slow_down")
+func (e ErrorReply) Busy() bool {
+	return e.Has("temporarily_unavailable", "server_error", "slow_down")
 }
 
-// Passing reports whether the words are about a temporary problem, or about something other than a grant. Then they end
+// Transient reports whether the words are about a temporary problem, or about something other than a grant. Then they end
 // no grant, whatever else they name.
-func (c ErrorReply) Passing() bool {
-	words := wordsOf(c.Text)
+func (e ErrorReply) Transient() bool {
+	words := wordsOf(e.Text)
 	for i, w := range words {
 		pair := w
 		if i > 0 {

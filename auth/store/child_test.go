@@ -12,16 +12,16 @@ import (
 	"github.com/treatrelay/relay/auth/store"
 )
 
-// errand is what a child process is to do: find an identity.
-type errand struct {
+// task is the work of a child process: find an identity.
+type task struct {
 	Keyring  string // how it is: works, fails, or else as the system has it
 	Fallback string // file
 }
 
 // TestChild does nothing but in a child process. It ends that process: a keyring that hangs cannot be waited for.
 func TestChild(t *testing.T) {
-	var e errand
-	if !authtest.Errand(t, &e) {
+	var e task
+	if !authtest.ChildTask(t, &e) {
 		return
 	}
 	switch e.Keyring {

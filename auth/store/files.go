@@ -78,8 +78,8 @@ func Open(dir string, sealer Sealer) (*Files, error) {
 }
 
 // sweep removes abandoned temporary files, which may have tokens.
-func (s *Files) sweep() {
-	left, _ := filepath.Glob(filepath.Join(s.dir, ".*"+tempSuffix))
+func (f *Files) sweep() {
+	left, _ := filepath.Glob(filepath.Join(f.dir, ".*"+tempSuffix))
 	for _, path := range left {
 		if info, err := os.Lstat(path); err == nil && time.Since(info.ModTime()) > time.Hour {
 			_ = os.Remove(path)
@@ -87,21 +87,21 @@ func (s *Files) sweep() {
 	}
 }
 
-func (s *Files) path(account string) (string, error) {
+func (f *Files) path(account string) (string, error) {
 	if !grant.ValidAccount(account) {
 		return "", fmt.Errorf("%q is not the name of an account", account)
 	}
-	return filepath.Join(s.dir, account+suffix), nil
+	return filepath.Join(f.dir, account+suffix), nil
 }
 
 // Load returns the grant of an account. The error is or wraps [grant.ErrNone] if there is none, and wraps
 // [grant.ErrUnusable] if a person must repair the file. A file that has not changed is not read again.
-func (s *Files) Load(account string) (grant.Grant, error) {
-	path, err := s.path(account)
+func (f *Files) Load(account string) (grant.Grant, error) {
+	path, err := f.path(account)
 	if err != nil {
 		return grant.Grant{}, fmt.Errorf("load grant: %w", err)
 	}
-	if g, ok := s.recall(account, path); ok {
+	if g, ok := f.recall(account, path); ok {
 		return g, nil
 	}
 	content, info, err := readPrivate(path, anything)
@@ -114,23 +114,23 @@ func (s *Files) Load(account string) (grant.Grant, error) {
 	if err != nil {
 		return grant.Grant{}, fmt.Errorf("load grant: %w", err)
 	}
-	g, err := s.decode(account, content)
+	g, err := f.decode(account, content)
 	if err != nil {
 		return grant.Grant{}, fmt.Errorf("load grant: %w: %s: %w", grant.ErrUnusable, path, err)
 	}
 	if age := time.Since(info.ModTime()); age > settledAfter {
-		s.mu.Lock()
-		s.known[account] = reading{info, g}
-		s.mu.Unlock()
+		f.mu.Lock()
+		f.known[account] = reading{info, g}
+		f.mu.Unlock()
 	}
 	return g, nil
 }
 
 // recall returns the grant from the last read if the file has not changed since.
-func (s *Files) recall(account, path string) (grant.Grant, bool) {
-	s.mu.Lock()
-	last, ok := s.known[account]
-	s.mu.Unlock()
+func (f *Files) recall(account, path string) (grant.Grant, bool) {
+	f.mu.Lock()
+	last, ok := f.known[account]
+	f.mu.Unlock()
 	if !ok {
 		return grant.Grant{}, false
 	}
@@ -141,11 +141,11 @@ func (s *Files) recall(account, path string) (grant.Grant, bool) {
 }
 
 // Plain returns the accounts whose grants are not sealed although the store has a sealer. The next Save seals them.
-func (s *Files) Plain() []string {
+func (f *Files) Plain() []string {
 	var plain []string
-	all, _ := filepath.Glob(filepath.Join(s.dir, "*"+suffix))
+	all, _ := filepath.Glob(filepath.Join(f.dir, "*"+suffix))
 	for _, path := range all {
-		if content, _, err := readPrivate(path, anything); err == nil && s.sealer != nil && isPlain(content) {
+		if content, _, err := readPrivate(path, anything); err == nil && f.sealer != nil && isPlain(content) {
 			plain = append(plain, strings.TrimSuffix(filepath.Base(path), suffix))
 		}
 	}
@@ -155,13 +155,13 @@ func (s *Files) Plain() []string {
 func isPlain(content []byte) bool { return bytes.HasPrefix(bytes.TrimSpace(content), []byte("{")) }
 
 // decode opens and decodes the content of a file. Its error quotes no part of it.
-func (s *Files) decode(account string, content []byte) (grant.Grant, error) {
+func (f *Files) decode(account string, content []byte) (grant.Grant, error) {
 	switch {
-	case s.sealer == nil && Sealed(content):
+	case f.sealer == nil && Sealed(content):
 		return grant.Grant{}, errors.New("it is sealed, and there is no identity to open it with")
-	case s.sealer != nil && !isPlain(content):
+	case f.sealer != nil && !isPlain(content):
 		var err error
-		if content, err = s.sealer.Open(content); err != nil {
+		if content, err = f.sealer.Open(content); err != nil {
 			return grant.Grant{}, err
 		}
 	}
@@ -169,8 +169,8 @@ func (s *Files) decode(account string, content []byte) (grant.Grant, error) {
 }
 
 // Save replaces the grant of an account. Once it returns nil, the grant survives a power failure.
-func (s *Files) Save(account string, g grant.Grant) error {
-	path, err := s.path(account)
+func (f *Files) Save(account string, g grant.Grant) error {
+	path, err := f.path(account)
 	if err != nil {
 		return fmt.Errorf("save grant: %w", err)
 	}
@@ -178,8 +178,8 @@ func (s *Files) Save(account string, g grant.Grant) error {
 	if err != nil {
 		return fmt.Errorf("save grant: %w", err)
 	}
-	if s.sealer != nil {
-		if content, err = s.sealer.Seal(content); err != nil {
+	if f.sealer != nil {
+		if content, err = f.sealer.Seal(content); err != nil {
 			return fmt.Errorf("save grant: seal: %w", err)
 		}
 	}
@@ -193,8 +193,8 @@ func (s *Files) Save(account string, g grant.Grant) error {
 }
 
 // Delete removes the grant of an account. The error is or wraps [grant.ErrNone] if there is none.
-func (s *Files) Delete(account string) error {
-	path, err := s.path(account)
+func (f *Files) Delete(account string) error {
+	path, err := f.path(account)
 	if err != nil {
 		return fmt.Errorf("delete grant: %w", err)
 	}
@@ -203,7 +203,7 @@ func (s *Files) Delete(account string) error {
 	} else if err != nil {
 		return fmt.Errorf("delete grant: %w", err)
 	}
-	if err := atomicfile.SyncDir(s.dir); err != nil {
+	if err := atomicfile.SyncDir(f.dir); err != nil {
 		return fmt.Errorf("delete grant: %w", err)
 	}
 	return nil

@@ -143,7 +143,7 @@ func TestIdentityFromTheKeyring(t *testing.T) {
 	} {
 		t.Run(c.keyring, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "identity")
-			child := authtest.Send(t, errand{Keyring: c.keyring, Fallback: path}, "DBUS_SESSION_BUS_ADDRESS="+c.bus)
+			child := authtest.Send(t, task{Keyring: c.keyring, Fallback: path}, "DBUS_SESSION_BUS_ADDRESS="+c.bus)
 			first, second := child.Expect("identity"), child.Expect("identity")
 			want := "of the OS keyring created:%v <nil>"
 			if c.file {

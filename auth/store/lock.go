@@ -27,11 +27,11 @@ const (
 // file ACCOUNT.lock next to the grant, which the system releases when the process ends in any way. The file stays,
 // because if it were removed, two processes could lock two files of the same name. It only has the ID of the process
 // that locked it last.
-func (s *Files) Lock(ctx context.Context, account string) (unlock func(), err error) {
+func (f *Files) Lock(ctx context.Context, account string) (unlock func(), err error) {
 	if !grant.ValidAccount(account) {
 		return nil, fmt.Errorf("lock grant: %q is not the name of an account", account)
 	}
-	return lockFile(ctx, filepath.Join(s.dir, account+lockSuffix))
+	return lockFile(ctx, filepath.Join(f.dir, account+lockSuffix))
 }
 
 // lockFile waits for the exclusive lock on path. If ctx ends first, the error names the process that holds it.

@@ -26,16 +26,16 @@ type looseMode struct {
 	mode fs.FileMode
 }
 
-func (e *looseMode) Error() string {
+func (l *looseMode) Error() string {
 	may := "read"
-	if e.mode&writing != 0 {
+	if l.mode&writing != 0 {
 		may = "change"
 	}
-	return fmt.Sprintf("others may %s %s (mode %04o); %s", may, e.path, e.mode, e.Advice())
+	return fmt.Sprintf("others may %s %s (mode %04o); %s", may, l.path, l.mode, l.Advice())
 }
 
 // Advice implements [advice.Adviser].
-func (e *looseMode) Advice() advice.Fix { return advice.Run("chmod 600 " + e.path) }
+func (l *looseMode) Advice() advice.Fix { return advice.Run("chmod 600 " + l.path) }
 
 // readPrivate reads a secret file. It refuses, with a *looseMode, a file that gives others a forbidden permission.
 func readPrivate(path string, forbidden fs.FileMode) ([]byte, fs.FileInfo, error) {

@@ -27,9 +27,9 @@ type ExportKey struct {
 // Export returns the grant of an account in the ASCII armor of age, to move it to another machine. A grant belongs to
 // one machine: if two refresh it, each invalidates the tokens of the other, so delete it here once it is there. The
 // error wraps [grant.ErrNone], [grant.ErrUnusable] or [grant.ErrReauthorize] if there is no usable grant.
-func (s *Files) Export(account string, key ExportKey) ([]byte, error) {
+func (f *Files) Export(account string, key ExportKey) ([]byte, error) {
 	elsewhere := advice.Do("log in on the other machine instead")
-	g, err := s.Load(account)
+	g, err := f.Load(account)
 	if _, loose := errors.AsType[*looseMode](err); errors.Is(err, grant.ErrUnusable) && !loose {
 		return nil, &advice.Error{Err: fmt.Errorf("export %s: %w", account, err), Fix: elsewhere}
 	}
@@ -78,19 +78,19 @@ type ImportOptions struct {
 
 // Import saves the result of [Files.Export] from another machine under the same name. It replaces a stored grant only
 // if that was written off or is unusable, or with Force. A relay that runs on this store continues with the new grant.
-func (s *Files) Import(ctx context.Context, account string, export []byte, opts ImportOptions) error {
+func (f *Files) Import(ctx context.Context, account string, export []byte, opts ImportOptions) error {
 	g, err := openExport(account, export, opts)
 	if err != nil {
 		return fmt.Errorf("import %s: %w", account, err)
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, grant.LockPatience, fmt.Errorf("not released within %s", grant.LockPatience))
 	defer cancel()
-	unlock, err := s.Lock(ctx, account)
+	unlock, err := f.Lock(ctx, account)
 	if err != nil {
 		return fmt.Errorf("import %s: %w", account, err)
 	}
 	defer unlock()
-	old, err := s.Load(account)
+	old, err := f.Load(account)
 	if err == nil && old.State != grant.ReauthorizeNeeded && !opts.Force {
 		return &advice.Error{
 			Err: fmt.Errorf("import %s: a grant of %s is here already (%s)", account, old.Provider, old.State),
@@ -101,7 +101,7 @@ func (s *Files) Import(ctx context.Context, account string, export []byte, opts 
 	g.Generation = max(g.Generation, old.Generation+1)
 	// The time of the login was for the journal of the other machine.
 	g.Login = grant.LoginMark{ID: cmp.Or(g.Login.ID, rand.Text()), At: time.Now().Round(0).UTC()}
-	if err := s.Save(account, g); err != nil {
+	if err := f.Save(account, g); err != nil {
 		return fmt.Errorf("import %s: %w", account, err)
 	}
 	return nil

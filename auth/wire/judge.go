@@ -38,16 +38,16 @@ func (ans Answer) Judge(p provider.Provider) *Failure {
 		f.Kind = LostReply // the gateway does not know whether the request was carried out
 	case status >= 500, said.Busy(), unprocessed(status):
 	case said.Has(p.Codes.Harmless...):
-	case said.ClientIsBad():
+	case said.InvalidClient():
 		f.Kind = BadClient
 		f.Advice = "check client_id and client_secret in the config"
-	case said.GrantIsBad(p.Codes.Grant):
+	case said.InvalidGrant(p.Codes.Grant):
 		f.Kind = Refused
 	case status/100 == 2 && !said.Failed:
 		return nil
 	case status/100 == 2, status == http.StatusBadRequest, status == http.StatusUnauthorized, status == http.StatusForbidden:
 		f.Kind = Rejected
-		f.Ours = said.Failed && !said.Passing() && status != http.StatusForbidden
+		f.Ours = said.Failed && !said.Transient() && status != http.StatusForbidden
 		switch {
 		case ans.HTML:
 			f.Why += ": a web page, not the API's answer"

@@ -38,36 +38,36 @@ func (w *world) historyProxy(channel string, answer http.HandlerFunc) *historyPr
 }
 
 // ServeHTTP implements [http.Handler].
-func (d *historyProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.asked++
+func (h *historyProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.asked++
 	if token := r.URL.Query().Get("key"); token == "" || r.URL.Path != "/v2/"+token+"/treats" {
-		d.world.t.Errorf("asked for another place than the configured one")
+		h.world.t.Errorf("asked for another place than the configured one")
 	}
-	if d.answer != nil {
-		d.answer(w, r)
+	if h.answer != nil {
+		h.answer(w, r)
 		return
 	}
-	treats := slices.DeleteFunc(d.world.sim.Emitted(), func(t simulator.Treat) bool { return t.Receiver != d.channel })
+	treats := slices.DeleteFunc(h.world.sim.Emitted(), func(t simulator.Treat) bool { return t.Receiver != h.channel })
 	slices.Reverse(treats)
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(treats)
 }
 
-func (d *historyProxy) set(channel string, answer http.HandlerFunc) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.channel, d.answer, d.asked = channel, answer, 0
+func (h *historyProxy) set(channel string, answer http.HandlerFunc) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.channel, h.answer, h.asked = channel, answer, 0
 }
 
 // wasAsked waits for a request.
-func (d *historyProxy) wasAsked() {
-	d.world.t.Helper()
-	eventually(d.world.t, func() error {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		if d.asked == 0 {
+func (h *historyProxy) wasAsked() {
+	h.world.t.Helper()
+	eventually(h.world.t, func() error {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if h.asked == 0 {
 			return fmt.Errorf("the history was not asked for")
 		}
 		return nil

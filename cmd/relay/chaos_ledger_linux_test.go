@@ -279,8 +279,8 @@ func (a *account) judgeDigests(journal *account, copies int) tally {
 	return v
 }
 
-func (v tally) good() bool {
-	return v.lost == 0 && v.foreign == 0 && v.disordered == 0 && v.again <= v.copies
+func (t tally) good() bool {
+	return t.lost == 0 && t.foreign == 0 && t.disordered == 0 && t.again <= t.copies
 }
 
 type recovery struct {

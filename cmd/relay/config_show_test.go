@@ -101,7 +101,11 @@ sinks:
     body: |
       {"a": {{.data.title}},
        "b": 1}
+overlays:
+  plain:
+  main: {accounts: [mystream], theme: pop, merge_after: 0, max_age: off, sound: ding.ogg, pictures: {pizza: a.png}, position: {x: 0}, hide_words: [darn]}
 journal: {retention: '${RETENTION}'}
+http: {listen: off, public_url: https://relay.example.com, password_file: secret}
 `,
 	} {
 		if err := datadir.WritePrivate(path, []byte(text)); err != nil {
@@ -177,10 +181,65 @@ sinks:
       initial: 5s
       max: 10h
       give_up: 72h
+overlays:
+  main:
+    accounts:
+      - mystream
+    theme: pop
+    widgets:
+      - alerts
+    position:
+      x: 0
+      "y": 6
+      width: 60
+      height: 44
+      align: center
+    pictures:
+      pizza: a.png
+    goal:
+      count: 0
+      period: today
+    locale: en
+    min_time: 3s
+    max_time: 8s
+    merge_after: 0
+    max_age: "off"
+    sound: ding.ogg
+    volume: 60
+    speech: false
+    hide_words:
+      - darn
+    tests: show
+  plain:
+    theme: clean
+    widgets:
+      - alerts
+    position:
+      x: 20
+      "y": 6
+      width: 60
+      height: 44
+      align: center
+    goal:
+      count: 0
+      period: today
+    locale: en
+    min_time: 3s
+    max_time: 8s
+    merge_after: 10
+    max_age: 10m
+    sound: chime
+    volume: 60
+    speech: false
+    tests: show
 journal:
   retention: 2h30m
 nats:
   listen: 127.0.0.1:4222
+http:
+  listen: "off"
+  public_url: https://relay.example.com
+  password_file: ` + at + `
 socket:
   handshake_timeout: 10s
   keepalive: 20s

@@ -46,7 +46,6 @@ func TestDashboard(t *testing.T) {
 	page.WaitFor(hasText("Everything works."))
 	page.WaitFor(hasText("mystream"))
 	w.live.emit(5, 8)
-	page.Screenshot("dashboard-wait")
 	page.WaitFor(hasText(title(7)))
 	page.WaitFor("!location.href.includes('link=')")
 	page.Screenshot("dashboard-now")
@@ -54,7 +53,7 @@ func TestDashboard(t *testing.T) {
 		"overlays": "Overlays", "history": title(7), "deadletters": "Dead letters", "attempts": "Attempts", "digests": "Digests", "test": "Send",
 		"config": "relay.yaml",
 	} {
-		page.Eval("location.hash = '#/"+view+"'", nil)
+		page.WaitFor("(location.hash = '#/" + view + "', true)")
 		page.WaitFor(hasText(text))
 		page.Screenshot("dashboard-" + view)
 	}

@@ -25,6 +25,8 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/doctest"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/web/overlay"
+	"github.com/treatrelay/relay/web/session"
 )
 
 func commandTree() *cobra.Command {
@@ -191,6 +193,9 @@ func TestDocumentedMetrics(t *testing.T) {
 	pipeline.NewMetrics(reg)
 	auth.NewMetrics(reg)
 	daemon.NewSourceMetrics(reg)
+	reg.MustRegister(daemon.NewPageMetrics(func() daemon.PageNumbers {
+		return daemon.PageNumbers{Overlays: map[string]overlay.Stats{"main": {}}, Sessions: map[session.Role]int{session.Owner: 1}}
+	}))
 	for _, c := range reg.all {
 		switch m := c.(type) { // a vector shows only with a child
 		case *prometheus.CounterVec:
@@ -215,7 +220,7 @@ func TestDocumentedMetrics(t *testing.T) {
 	}
 	documented := map[string]string{}
 	text := doctest.Read(t, filepath.Join("docs", "metrics.md"))
-	for _, section := range []string{"## Accounts", "## Logins", "## The journal", "## Sinks"} {
+	for _, section := range []string{"## Accounts", "## Logins", "## The journal", "## Sinks", "## Overlays and the HTTP server"} {
 		for _, row := range doctest.Rows(t, text, section) {
 			names := doctest.Code(row[2])
 			slices.Sort(names)

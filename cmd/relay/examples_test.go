@@ -115,7 +115,7 @@ func TestExampleReceivers(t *testing.T) {
 			bot := startProgram(t, program(t), env)
 			_, address, _ := strings.Cut(bot.err.find(t, "listening on "), "listening on ")
 			file := filepath.Join(t.TempDir(), "bot.yaml")
-			text := replaceOnce(t, config, "http://127.0.0.1:8080/treats", address)
+			text := replaceOnce(t, config, "http://127.0.0.1:8080/treats", address) + "\nhttp: {listen: '127.0.0.1:0'}\n"
 			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}

@@ -8,6 +8,8 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -121,9 +123,16 @@ func newProcess(t *testing.T, program string, args ...string) *process {
 	return p
 }
 
-// startRelay runs the built binary with these arguments.
+// startRelay runs the built binary with these arguments. A simulation without a configuration gets one, which keeps it off the default port.
 func startRelay(t *testing.T, env []string, args ...string) *process {
 	t.Helper()
+	if slices.Contains(args, "--simulate") && !slices.Contains(args, "--config") {
+		file := filepath.Join(t.TempDir(), "relay.yaml")
+		if err := os.WriteFile(file, []byte("http: {listen: '127.0.0.1:0'}\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		args = append(args, "--config", file)
+	}
 	p := prepareRelay(t, args...)
 	p.start(env)
 	return p

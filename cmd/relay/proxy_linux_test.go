@@ -84,16 +84,16 @@ func newConnectProxy(t *testing.T, server string) *connectProxy {
 	return x
 }
 
-func (x *connectProxy) handle(conn net.Conn, server string) {
+func (c *connectProxy) handle(conn net.Conn, server string) {
 	defer conn.Close()
 	in := bufio.NewReader(conn)
 	req, err := http.ReadRequest(in)
 	if err != nil || req.Method != http.MethodConnect {
 		return
 	}
-	x.mu.Lock()
-	x.asked = append(x.asked, req.Host)
-	x.mu.Unlock()
+	c.mu.Lock()
+	c.asked = append(c.asked, req.Host)
+	c.mu.Unlock()
 	far, err := net.Dial("tcp", server)
 	if err != nil {
 		return

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -228,6 +230,52 @@ func TestReloadUnderLoad(t *testing.T) {
 	if sent < 100 {
 		t.Errorf("%d treats were sent, so little was tried", sent)
 	}
+}
+
+// A reload applies the settings of overlays at once. The HTTP server stays as it is until the next start, and relay says so.
+func TestReloadOfOverlays(t *testing.T) {
+	w := newWorld(t, simulatedRealtime)
+	w.configure(func(s *settings) {
+		s.Overlays = map[string]overlaySettings{"main": {Position: map[string]int{"x": 1}}, "second": {}}
+	})
+	w.login()
+	p := w.start("--sink", "console")
+	w.connected()
+	positions := func() map[string]int {
+		t.Helper()
+		c, err := api.Connect(t.Context(), w.data())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		list, err := c.Overlays(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := map[string]int{}
+		for _, o := range list.Overlays {
+			all[o.Name] = o.Layout.X
+		}
+		return all
+	}
+	if got, want := positions(), map[string]int{"main": 1, "second": 20}; !maps.Equal(got, want) {
+		t.Errorf("overlays at the start: %v, want %v", got, want)
+	}
+	at := fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	w.configure(func(s *settings) {
+		s.HTTP.Listen = at
+		s.Overlays = map[string]overlaySettings{"main": {Position: map[string]int{"x": 2}}, "third": {}}
+	})
+	p.reload("configuration loaded again")
+	p.err.find(t, `"sections":["http"]`)
+	got := positions()
+	if got["main"] != 2 || got["third"] != 20 {
+		t.Errorf("overlays after the reload: %v", got)
+	}
+	if _, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", at); err == nil {
+		t.Error("the HTTP server listens at the new address before the next start")
+	}
+	p.stop()
 }
 
 // While the journal's server is down, a changed sink waits for it, and /readyz reports that. A reload does not stop an account, because the treats

@@ -34,7 +34,7 @@ import (
 //	refuse [TEXT]                          have the webhook's receiver refuse the events that contain TEXT from now on, or none
 //	delivered COUNT                        wait until the receiver has accepted so many events
 //	revoke                                 have the provider withdraw the login
-//	pages                                  have relay serve its pages on a free port from the next start or command on
+//	pages [off]                            have relay serve its pages on a free port, or nowhere, from the next start or command on
 //	opens                                  stdout must be the address of an overlay's page; its key must open the page and the events
 //	refused                                the key in the last such address must open nothing
 //	nosecrets                              no secret of this world may be in the last output
@@ -268,7 +268,11 @@ func (w *world) scriptCommands() map[string]scriptCommand {
 	commands["nosecrets"] = positive(0, func(ts *testscript.TestScript, _ []string) error {
 		return w.findSecret(ts.ReadFile("stdout") + ts.ReadFile("stderr"))
 	})
-	commands["pages"] = positive(0, func(*testscript.TestScript, []string) error {
+	commands["pages"] = positive(0, func(_ *testscript.TestScript, args []string) error {
+		if len(args) > 0 {
+			w.configure(func(s *settings) { s.HTTP.Listen = args[0] })
+			return nil
+		}
 		w.onHTTP()
 		return nil
 	})

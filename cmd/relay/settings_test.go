@@ -21,6 +21,7 @@ type settings struct {
 	Journal  journalSettings             `yaml:"journal,omitempty"`
 	HTTP     httpSettings                `yaml:"http,omitempty"`
 	Alerts   alertSettings               `yaml:"alerts,omitempty"`
+	Overlays map[string]overlaySettings  `yaml:"overlays,omitempty"`
 	Sinks    map[string]*sinkSettings    `yaml:"sinks"` // the last section: the examples are appended to it
 
 	examples []string // sinks as the documentation has them, in YAML
@@ -101,6 +102,16 @@ type httpSettings struct {
 	Listen string `yaml:"listen,omitempty"`
 }
 
+type overlaySettings struct {
+	Position   map[string]int `yaml:"position,omitempty"`
+	Theme      string         `yaml:"theme,omitempty"`
+	MinTime    string         `yaml:"min_time,omitempty"`
+	MaxTime    string         `yaml:"max_time,omitempty"`
+	MergeAfter int            `yaml:"merge_after"` // 0: no limit
+	MaxAge     string         `yaml:"max_age,omitempty"`
+	Volume     int            `yaml:"volume"`
+}
+
 type alertSettings struct {
 	Sink string `yaml:"sink,omitempty"`
 }
@@ -129,7 +140,7 @@ func natsTo(url, stream, subject string) *sinkSettings {
 // clone returns a copy that shares nothing with s.
 func (s *settings) clone() *settings {
 	c := *s
-	c.Accounts, c.Sinks, c.examples = maps.Clone(s.Accounts), maps.Clone(s.Sinks), slices.Clone(s.examples)
+	c.Accounts, c.Sinks, c.Overlays, c.examples = maps.Clone(s.Accounts), maps.Clone(s.Sinks), maps.Clone(s.Overlays), slices.Clone(s.examples)
 	for name, account := range c.Accounts {
 		own := *account
 		c.Accounts[name] = &own

@@ -21,7 +21,7 @@ func TestTroubleshootingHasTheMessages(t *testing.T) {
 	}
 	docs := string(text)
 	seen := 0
-	for _, root := range []string{"../../cmd", "../../auth", "../../pipeline", "../../sinks", "../../socket", "../../internal/natsserver"} {
+	for _, root := range []string{"../../cmd", "../../auth", "../../pipeline", "../../sinks", "../../socket", "../../web", "../../internal/natsserver"} {
 		err := filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
 			if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
 				return err

@@ -68,6 +68,7 @@ func newWorldWith(t *testing.T, provider simulator.Config, live func(*testing.T,
 		},
 		Sinks: map[string]*sinkSettings{"console": {Type: "stdout"}, "overlay": {Type: "nats"}, "bot": bot},
 		NATS:  natsSettings{Listen: w.natsAddr},
+		HTTP:  httpSettings{Listen: "off"},
 	}
 	w.writeSettings()
 	return w

@@ -1,6 +1,6 @@
 // Package jsonscan reads JSON (RFC 8259) in place: it checks the grammar and copies nothing. It accepts and rejects the
 // same texts as encoding/json, at a fraction of the cost. Most of the cost of a treat from the socket to the journal is
-// JSON. It imports no other package of relay. Start reading at [Members].
+// JSON. Start reading at [Members].
 package jsonscan
 
 import (

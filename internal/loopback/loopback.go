@@ -1,5 +1,5 @@
 // Package loopback recognizes the hosts to which plain http and secrets in the clear are allowed: those that are this
-// machine. It imports no other package of ours.
+// machine.
 package loopback
 
 import (

@@ -1,8 +1,8 @@
 // Package natsserver runs a NATS server with JetStream inside this process, for overlays only. An overlay can consume
 // the stream [Stream], and nothing else.
 //
-// It knows nothing of the journal, which is the source of truth: everything that a power failure loses here is
-// published again from there, see [Server.Sync]. Start reading at [Start]; access.go has the rights of overlays, and
+// The journal is the source of truth, and this package does not depend on it: everything that a power failure loses
+// here is published again from the journal, see [Server.Sync]. Start reading at [Start]; access.go has the rights of overlays, and
 // consumers.go their requests.
 package natsserver
 

@@ -1,5 +1,5 @@
 // Package secret provides [String], the type of tokens, client secrets and signing keys. No way of printing or encoding
-// it shows the secret. It also reads secrets from files, see [ReadLine]. It imports no other package of relay.
+// it shows the secret. It also reads secrets from files, see [ReadLine].
 package secret
 
 import (

@@ -20,12 +20,12 @@ type registration struct {
 	secret secret.String
 }
 
-func (c registration) isID(id string) bool {
-	return subtle.ConstantTimeCompare([]byte(id), []byte(c.id)) == 1
+func (r registration) isID(id string) bool {
+	return subtle.ConstantTimeCompare([]byte(id), []byte(r.id)) == 1
 }
 
-func (c registration) isSecret(text string) bool {
-	return subtle.ConstantTimeCompare([]byte(text), []byte(c.secret.Reveal())) == 1
+func (r registration) isSecret(text string) bool {
+	return subtle.ConstantTimeCompare([]byte(text), []byte(r.secret.Reveal())) == 1
 }
 
 // login is a checked authorization request.

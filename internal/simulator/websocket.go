@@ -91,14 +91,14 @@ func (s *session) ping(ctx context.Context) {
 // wire is a transport over a WebSocket.
 type wire struct{ conn *websocket.Conn }
 
-func (l wire) send(ctx context.Context, frame string) error {
+func (w wire) send(ctx context.Context, frame string) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, writeTimeout, errStuck)
 	defer cancel()
-	err := l.conn.Write(ctx, websocket.MessageText, []byte(frame))
+	err := w.conn.Write(ctx, websocket.MessageText, []byte(frame))
 	if err != nil && ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	return err
 }
 
-func (l wire) cut() { _ = l.conn.CloseNow() }
+func (w wire) cut() { _ = w.conn.CloseNow() }

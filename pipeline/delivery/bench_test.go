@@ -26,7 +26,7 @@ func (c *counter) Deliver(_ context.Context, records []pipeline.Record) (int, er
 
 func (c *counter) Close() error { return nil }
 
-func (c *counter) Together() bool { return c.together }
+func (c *counter) BatchesAccounts() bool { return c.together }
 
 // Events through the journal on files to a sink that accepts all at once. Compare with no lane for what the lane costs.
 func BenchmarkLane(b *testing.B) {

@@ -13,7 +13,7 @@
 // of their events. If the journal ends before a cursor, the numbers up to there are reserved, so that none of them is
 // assigned to another event.
 //
-// The package knows neither the intake nor an engine of the journal, and no kind of sink. Start reading at [Dispatcher]
+// It does not depend on the intake, an engine of the journal, or a type of sink. Start reading at [Dispatcher]
 // and [Lane]. A record passes through reader.go, feed.go, follow.go, queues.go and worker.go; outcome.go handles what
 // the sink does not accept, and ledger.go tracks unsettled events.
 package delivery
@@ -166,7 +166,7 @@ func (d *Dispatcher) cursor(ctx context.Context, sink string) (c journal.Cursor,
 		return c, true, err
 	}
 	d.reportReplaced(sink, at)
-	c, _, err = cursor.Refit(ctx, j, c, at.Next)
+	c, _, err = cursor.Rebase(ctx, j, c, at.Next)
 	return c, true, err
 }
 

@@ -351,7 +351,7 @@ func TestDigestOfALostMark(t *testing.T) {
 	}
 }
 
-// A digest that steps aside, here over a restart, is made again when it is its turn.
+// A digest that is deferred, here over a restart, is made again when it is its turn.
 func TestDigestStepsAside(t *testing.T) {
 	r := newRig(t, t.TempDir())
 	var refuse atomic.Bool

@@ -302,7 +302,7 @@ func TestDamagedRecord(t *testing.T) {
 	r.send("acc", 12, 13)
 	r.holds(&sink, "acc", wantTitles(0, 13))
 	r.holds(&up, "acc", slices.Concat(rest, wantTitles(4, 5), wantTitles(12, 13)))
-	// The one that had stepped aside waits for its time, whatever its number is now.
+	// The one that was deferred waits for its time, whatever its number is now.
 	retries := r.retries("aside")
 	if len(retries) != 2 {
 		t.Fatalf("retries %+v", retries)
@@ -340,7 +340,7 @@ func TestLostRetries(t *testing.T) {
 		return nil
 	}}
 	_, stop := r.lane(refuse, LaneConfig{})
-	r.send("acc", 9, 11) // one that steps aside, and one that passes
+	r.send("acc", 9, 11) // one that is deferred, and one that passes
 	r.send("acc", 1, 2)
 	r.count("relay_sink_retries_waiting", 2)
 	r.holds(refuse, "acc", wantTitles(10, 11))

@@ -63,7 +63,7 @@ func (l *Lane) wait(ctx context.Context, other <-chan struct{}) {
 // with: a fresh one, and others in case that one is the cause. Refused events do not make it wait. It reports false if
 // something has changed meanwhile. While it waits, the lane holds no more of the journal than what it has in hand.
 func (l *Lane) waitForProbe(ctx context.Context) bool {
-	state, changed := l.breaker.Now()
+	state, changed := l.breaker.State()
 	if state.DisabledSince.IsZero() && (state.DownSince.IsZero() || l.ledger.inHand() < maxHandover || !l.queues.fresh()) {
 		return true
 	}
@@ -126,7 +126,7 @@ func (l *Lane) verified(ctx context.Context, from cursor.Position) (cursor.Posit
 		l.home.reportReplaced(l.cfg.Sink, at)
 		c := l.ledger.cursorWithoutHeld()
 		c.Next, c.LastID, c.LastTime = from.Next, from.ID, from.Time
-		c, fresh, err := cursor.Refit(ctx, l.journal(), c, at.Next)
+		c, fresh, err := cursor.Rebase(ctx, l.journal(), c, at.Next)
 		if err != nil {
 			return from, err
 		}

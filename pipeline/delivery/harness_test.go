@@ -177,7 +177,7 @@ func (r *rig) cursor(sink string) (c journal.Cursor) {
 	return c
 }
 
-// position is the cursor of a lane that is open.
+// place is the cursor of a lane that is open.
 func (r *rig) place(sink string) journal.Cursor { return r.home.Cursors()[sink] }
 
 // letters are the dead letters.

@@ -59,11 +59,11 @@ type counts struct {
 func newLane(d *Dispatcher, sink pipeline.Sink, cfg LaneConfig) *Lane {
 	log := cfg.Log.With().Str("sink", cfg.Sink).Logger()
 	metrics := newLaneMetrics(d.cfg.Metrics, cfg.Sink)
-	together, ok := sink.(pipeline.Together)
+	batcher, ok := sink.(pipeline.Batcher)
 	l := &Lane{
 		cfg: cfg, home: d, sink: sink, stop: newStopper(),
 		queues: newQueues(shape{
-			strict: cfg.Strict, unordered: cfg.Unordered, concurrency: cfg.Concurrency, together: ok && together.Together(),
+			strict: cfg.Strict, unordered: cfg.Unordered, concurrency: cfg.Concurrency, together: ok && batcher.BatchesAccounts(),
 		}),
 		schedule: schedule.New(schedule.NewStore(d.cfg.Journal.State(), cfg.Sink), metrics.retries, log),
 		counts:   counts{log: log, metrics: metrics, stats: new(stats), onStage: d.cfg.OnStage},
@@ -80,8 +80,8 @@ func (l *Lane) journal() *journal.Journal { return l.home.cfg.Journal }
 // the next start.
 func (l *Lane) Drain() { l.stop.drainOnce.Do(func() { close(l.stop.drain) }) }
 
-// Halt makes [Lane.Run] return once the running deliveries have ended by themselves. The rest stays for the next start.
-func (l *Lane) Halt() {
+// Stop makes [Lane.Run] return once the running deliveries have ended by themselves. The rest stays for the next start.
+func (l *Lane) Stop() {
 	l.Drain()
 	l.stop.haltOnce.Do(func() { close(l.stop.halt) })
 }
@@ -160,7 +160,7 @@ func (l *Lane) snapshot(end cursor.Position, last bool) (journal.Cursor, bool) {
 func (l *Lane) Status() LaneStatus {
 	s := l.stats.status()
 	s.Sink = l.cfg.Sink
-	s.State, _ = l.breaker.Now()
+	s.State, _ = l.breaker.State()
 	s.Load = l.ledger.load()
 	s.Retries = l.schedule.Count()
 	if failing := l.home.reader.failing(); s.UnreadSince.IsZero() && !failing.since.IsZero() {
@@ -168,6 +168,9 @@ func (l *Lane) Status() LaneStatus {
 	}
 	return s
 }
+
+// Latency returns the percentiles of the time from on disk to accepted of the latest n events, at most 1,024; 0: none yet.
+func (l *Lane) Latency(n uint64) (p50, p99 time.Duration) { return l.stats.latest(n) }
 
 // failed counts a failed attempt.
 func (l *Lane) failed(d *delivery, began time.Time, err error) {

@@ -71,7 +71,7 @@ func (w *worker) handleRefusal(b batch, p breaker.Pass, began time.Time, err err
 	// Deferring cannot lose the event, or order does not matter: so do not wait for the fate of others.
 	free := (l.ledger.inOrder || l.queues.unordered) && before+1 >= schedule.DeferAfter
 	switch {
-	case t.Alone && !failing && t.Attempts+1 >= schedule.MinAttempts, l.breaker.Hopeless(head.number, l.queues.strict):
+	case t.Alone && !failing && t.Attempts+1 >= schedule.MinAttempts, l.breaker.ShouldGiveUp(head.number, l.queues.strict):
 		return w.giveUp(b, err, t.Attempts+1)
 	case failing && !b.due && !t.First.IsZero() && !free:
 		return true
@@ -120,7 +120,7 @@ func attempts(d *delivery) int {
 // cursor in either case.
 func (w *worker) postpone(b batch, t *schedule.Retry) {
 	l, head := w.lane, b.of[0]
-	if err := clock.AtOnce(w.ctx, func(ctx context.Context) error { return l.schedule.Save(ctx, *t) }); err != nil {
+	if err := clock.WriteWithTimeout(w.ctx, func(ctx context.Context) error { return l.schedule.Save(ctx, *t) }); err != nil {
 		w.logger().Warn().Err(err).Msg("a restart would try the event again too early")
 	}
 	l.queues.setRetry(head, t)
@@ -151,7 +151,7 @@ func (w *worker) deferHead(began time.Time) bool {
 func (w *worker) giveUp(b batch, why error, attempts int) bool {
 	l, head := w.lane, b.of[0]
 	for logged := false; ; logged = true {
-		err := clock.AtOnce(w.ctx, func(ctx context.Context) error {
+		err := clock.WriteWithTimeout(w.ctx, func(ctx context.Context) error {
 			return l.journal().KeepDeadLetter(ctx, l.cfg.Sink, why.Error(), attempts, head.record)
 		})
 		if err == nil {

@@ -185,14 +185,14 @@ func (q *queues) busy() <-chan struct{} {
 type batch struct {
 	of  []*delivery
 	due bool // of[0] was deferred and is due
-	// position is the index of of[0] in the queue. It is not 0 if of[0] is tried in position of the first event, which may be
-	// why the destination does not answer or refuses.
+	// index is the position of of[0] in the queue. It is not 0 if of[0] is tried in place of the first event, which may be
+	// why the destination does not respond or refuses.
 	index int
 }
 
 // next returns what the queue's worker delivers next, at most limit events. If there is nothing, the worker stops. down
 // means that the destination is down.
-func (q *queues) next(queue *queue, most int, down bool) (batch, bool) {
+func (q *queues) next(queue *queue, limit int, down bool) (batch, bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	account := queue.id.account
@@ -217,7 +217,7 @@ func (q *queues) next(queue *queue, most int, down bool) (batch, bool) {
 		}
 		return batch{of: events[:1:1]}, true
 	}
-	for n < min(len(events), most) && events[n].retry == nil && !events[n].batch {
+	for n < min(len(events), limit) && events[n].retry == nil && !events[n].batch {
 		n++ // the digest of a batch is made when it is its turn
 	}
 	return batch{of: events[:n:n]}, true

@@ -30,7 +30,7 @@ type reader struct {
 	trouble   outage
 }
 
-// trouble describes why the journal cannot be read.
+// outage describes why the journal cannot be read.
 type outage struct {
 	since time.Time // zero: it can be read
 	err   error

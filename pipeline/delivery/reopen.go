@@ -116,11 +116,11 @@ type losses struct {
 	retry       *schedule.Retry // of the first one, if known
 }
 
-func (s *losses) add(number uint64, known *schedule.Retry) {
-	if s.events++; s.events == 1 {
-		s.first, s.retry = number, known
+func (l *losses) add(number uint64, known *schedule.Retry) {
+	if l.events++; l.events == 1 {
+		l.first, l.retry = number, known
 	}
-	s.last = number
+	l.last = number
 }
 
 func (l *Lane) reportLost(s *losses, damaged bool) {

@@ -41,7 +41,7 @@ func (l *Lane) begin(ctx context.Context, c journal.Cursor) error {
 		}
 	})
 	l.feed.setPosition(l.ledger.position())
-	if err := l.schedule.Recall(ctx, c.Open, c.Next); err != nil {
+	if err := l.schedule.Restore(ctx, c.Open, c.Next); err != nil {
 		return err
 	}
 	for _, rng := range c.Open {
@@ -66,7 +66,7 @@ func (l *Lane) beginSink(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ahead := breaker.Wake(&state, time.Now())
+	ahead := breaker.FromDisk(&state, time.Now())
 	l.breaker, l.keeper = breaker.New(l.cfg.Concurrency, l.cfg.PerSecond, l.cfg.Probe, state), breaker.NewKeeper(l.journal(), l.cfg.Sink, l.metrics.health, l.log)
 	l.keeper.Watch(l.breaker, l.schedule.MakeDue, l.cfg.Alert)
 	if ahead {

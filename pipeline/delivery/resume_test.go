@@ -29,7 +29,7 @@ type stream struct {
 	silent bool
 }
 
-func (*stream) Together() bool { return true }
+func (*stream) BatchesAccounts() bool { return true }
 
 func (*stream) Close() error { return nil }
 
@@ -136,7 +136,7 @@ func TestResumesWhereTheDestinationStands(t *testing.T) {
 	check(t, stop(true))
 }
 
-// Dead letters and events that stepped aside are not delivered in their position again after the destination has lost its end.
+// Dead letters and deferred events are not delivered in their position again after the destination has lost its end.
 func TestResumesWithDeadLettersAndRetries(t *testing.T) {
 	dir := t.TempDir()
 	r := newRig(t, dir)
@@ -188,8 +188,8 @@ func TestResumesWithDeadLettersAndRetries(t *testing.T) {
 	}
 }
 
-// A process that is killed right after an event stepped aside, when its cursor was not saved yet, still has that event.
-func TestKilledAfterSteppingAside(t *testing.T) {
+// A process that is killed right after an event was deferred, when its cursor was not saved yet, still has that event.
+func TestKilledAfterDeferral(t *testing.T) {
 	dir := t.TempDir()
 	r := newRig(t, dir)
 	s := &stream{rule: func(rec pipeline.Record) error {
@@ -305,7 +305,7 @@ type manyStream struct {
 	most, calls int
 }
 
-func (*manyStream) Together() bool { return true }
+func (*manyStream) BatchesAccounts() bool { return true }
 
 func (*manyStream) Close() error { return nil }
 

@@ -53,11 +53,28 @@ func (s *stats) status() LaneStatus {
 	s.mu.Lock()
 	status, took := s.state, slices.Clone(s.took)
 	s.mu.Unlock()
-	if len(took) > 0 {
-		slices.Sort(took)
-		status.P50, status.P99 = took[(len(took)-1)/2], took[(len(took)-1)*99/100]
-	}
+	status.P50, status.P99 = percentiles(took)
 	return status
+}
+
+// latest returns the percentiles of the latest n deliveries.
+func (s *stats) latest(n uint64) (p50, p99 time.Duration) {
+	s.mu.Lock()
+	took := make([]time.Duration, min(n, uint64(len(s.took))))
+	for i := range took {
+		took[i] = s.took[(s.next+len(s.took)-1-i)%len(s.took)]
+	}
+	s.mu.Unlock()
+	return percentiles(took)
+}
+
+// percentiles sorts the durations. Without any, it returns 0.
+func percentiles(took []time.Duration) (p50, p99 time.Duration) {
+	if len(took) == 0 {
+		return 0, 0
+	}
+	slices.Sort(took)
+	return took[(len(took)-1)/2], took[(len(took)-1)*99/100]
 }
 
 // moved records that the lane took something.

@@ -12,7 +12,7 @@ import (
 type stopper struct {
 	drain     chan struct{} // closed by Drain
 	drainOnce sync.Once
-	halt      chan struct{} // closed by Halt
+	halt      chan struct{} // closed by Stop
 	haltOnce  sync.Once
 }
 

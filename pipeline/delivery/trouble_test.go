@@ -28,8 +28,8 @@ func refuses(err error, titles ...string) func(context.Context, pipeline.Record)
 	}
 }
 
-// An event that fails five times steps aside: those behind it pass, and it comes when the sink takes it, also after a restart.
-func TestSteppingAside(t *testing.T) {
+// An event that fails five times is deferred: those behind it pass, and it comes when the sink takes it, also after a restart.
+func TestDeferredEvent(t *testing.T) {
 	dir := t.TempDir()
 	r := newRig(t, dir)
 	sink := &box{single: true, rule: refuses(errors.New("status 500"), "t000001")}
@@ -148,7 +148,7 @@ func TestOutageKeepsOrder(t *testing.T) {
 	}
 }
 
-// An event at which the destination hangs, and at no other, looks like an outage; it is found out and steps aside.
+// An event at which the destination hangs, and at no other, looks like an outage; it is found out and deferred.
 func TestPoisonStepsAside(t *testing.T) {
 	for _, accounts := range [][]string{{"a"}, {"a", "b"}} {
 		t.Run(fmt.Sprint(len(accounts), " accounts"), func(t *testing.T) {
@@ -189,7 +189,7 @@ func TestPoisonStepsAside(t *testing.T) {
 	}
 }
 
-// What stepped aside while the endpoint refused everything comes as soon as it does no more, not on its own schedule.
+// An event that was deferred while the endpoint refused everything comes as soon as it does no more, not on its own schedule.
 func TestRefusalOfEverythingIsAnOutage(t *testing.T) {
 	r := newRig(t, t.TempDir())
 	var broken atomic.Bool
@@ -200,7 +200,7 @@ func TestRefusalOfEverythingIsAnOutage(t *testing.T) {
 		}
 		return nil
 	}}
-	r.lane(sink, LaneConfig{Retry: schedule.Policy{Initial: 2 * time.Hour}}) // so long that each steps aside at once
+	r.lane(sink, LaneConfig{Retry: schedule.Policy{Initial: 2 * time.Hour}}) // so long that each is deferred at once
 	r.send(r.intake("acc"), 0, 10)
 	r.eventually(func() error {
 		if r.metric("relay_sink_down") != 1 {
@@ -310,7 +310,7 @@ func TestStrictRecovers(t *testing.T) {
 	}
 }
 
-// An outage that meets an event that stepped aside is no reason to give it up, however late.
+// An outage that meets a deferred event is no reason to give it up, however late.
 func TestOutageGivesNothingUp(t *testing.T) {
 	r := newRig(t, t.TempDir())
 	first := box{rule: func(context.Context, pipeline.Record) error {

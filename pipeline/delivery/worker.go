@@ -189,6 +189,7 @@ func (w *worker) settle(b batch, n int) {
 	l := w.lane
 	l.queues.remove(w.queue, b, n)
 	l.ledger.settle(b.of[:n])
+	l.home.store.KeepUp()
 	l.metrics.inFlight.Set(float64(l.ledger.inHand()))
 	for _, d := range b.of[:n] {
 		if d.retry != nil {
@@ -205,8 +206,8 @@ func (w *worker) await(t *schedule.Retry) bool {
 	for {
 		at, changed := t.Next, (<-chan struct{})(nil)
 		if l.queues.strict {
-			var premature bool
-			if premature, changed = l.breaker.Premature(t.Last); premature {
+			var early bool
+			if early, changed = l.breaker.MayRetryEarly(t.Last); early {
 				at = t.Floor
 			}
 		}

@@ -30,7 +30,7 @@ type baseline struct {
 	// has dropped events before Floor that the history may still hold.
 	Retention time.Duration `json:"retention"`
 	Floor     time.Time     `json:"floor,omitzero"`
-	// Moment is the time of the account's first login or start. Zero: made by an older version, or all history is to be
+	// Cutoff is the time of the account's first login or start. Zero: made by an older version, or all history is to be
 	// delivered.
 	Cutoff   time.Time `json:"moment,omitzero"`
 	Local    bool      `json:"local,omitempty"`    // Cutoff was taken from this machine's clock

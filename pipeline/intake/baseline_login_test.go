@@ -35,7 +35,7 @@ func (l *logins) Adopt(_ context.Context, id string) error {
 // again makes another login.
 func (l *logins) again(id string, at time.Time) { l.login = Login{id, at, true} }
 
-// account is a provider whose replies say which login they were given to.
+// loggedIn is a provider whose replies say which login they were given to.
 type loggedIn struct {
 	*provider
 	*logins

@@ -4,8 +4,8 @@
 // Every treat is journaled once, whether it arrives live, in the history, or both, and in whatever form. A treat that
 // cannot be matched with certainty is not backfilled.
 //
-// The package knows neither sinks nor an engine of the journal, and makes no requests: sources call it, and [History]
-// is an interface. Start reading at [Intake.Handle] for live treats and at [Reconciler] for the history; compare.go has
+// It does not depend on sinks or on an engine of the journal, and makes no requests: sources call it, and [History] is
+// an interface. Start reading at [Intake.Handle] for live treats and at [Reconciler] for the history; compare.go has
 // the steps of one comparison.
 package intake
 

@@ -14,22 +14,22 @@ type ctxLock struct {
 }
 
 // runNext makes the next holder of the lock run f first.
-func (t *ctxLock) runNext(f func()) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.deferred = append(t.deferred, f)
+func (c *ctxLock) runNext(f func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.deferred = append(c.deferred, f)
 }
 
 // begin runs the deferred functions, once the lock is taken.
-func (t *ctxLock) begin() (release func()) {
-	t.mu.Lock()
-	deferred := t.deferred
-	t.deferred = nil
-	t.mu.Unlock()
+func (c *ctxLock) begin() (release func()) {
+	c.mu.Lock()
+	deferred := c.deferred
+	c.deferred = nil
+	c.mu.Unlock()
 	for _, f := range deferred {
 		f()
 	}
-	return func() { <-t.token }
+	return func() { <-c.token }
 }
 
 // acquire takes the lock, which may block while a payload waits for the journal. A free lock is taken even if ctx has ended.

@@ -40,14 +40,14 @@ type expectedTreat struct {
 }
 
 // unwatch ends the watch of a comparison.
-func (h *overlap) unwatch() { h.watching, h.watched = false, nil }
+func (o *overlap) unwatch() { o.watching, o.watched = false, nil }
 
 // claim returns the expected treat that a live one is, or nil if there is none. It matches as many as possible, in
 // whatever order the treats arrive. To do so it may match earlier treats with others.
-func (h *overlap) claim(live match.Trait) *expectedTreat {
-	from := sort.Search(len(h.expected), func(i int) bool { return h.expected[i].Second >= live.Second })
+func (o *overlap) claim(live match.Trait) *expectedTreat {
+	from := sort.Search(len(o.expected), func(i int) bool { return o.expected[i].Second >= live.Second })
 	var same *expectedTreat
-	for _, c := range h.expected[from:] {
+	for _, c := range o.expected[from:] {
 		if c.Second != live.Second {
 			break
 		}
@@ -59,7 +59,7 @@ func (h *overlap) claim(live match.Trait) *expectedTreat {
 		same.live = &live
 		return same
 	}
-	return h.augment(&live)
+	return o.augment(&live)
 }
 
 // A pathStep is a step of an augmenting path: from a live treat to an expected one that is taken.
@@ -71,11 +71,11 @@ type pathStep struct {
 
 // augment finds the nearest free expected treat for a live one. If all are taken, it finds an augmenting path that moves
 // other treats.
-func (h *overlap) augment(live *match.Trait) *expectedTreat {
+func (o *overlap) augment(live *match.Trait) *expectedTreat {
 	var path []pathStep
 	seen := make(map[*expectedTreat]bool)
 	for at, from := -1, live; ; from = path[at].expected.live {
-		for _, c := range h.candidates(from) {
+		for _, c := range o.candidates(from) {
 			switch {
 			case seen[c]:
 			case c.live != nil:
@@ -97,26 +97,26 @@ func (h *overlap) augment(live *match.Trait) *expectedTreat {
 	}
 }
 
-// candidates returns the expected treats that a live treat may be: free ones first, each group by distance.
-func (h *overlap) candidates(live *match.Trait) (all []*expectedTreat) {
+// candidates returns the expected treats that a live treat may be: free ones first, each group by cost.
+func (o *overlap) candidates(live *match.Trait) (all []*expectedTreat) {
 	type candidate struct {
 		*expectedTreat
-		distance int64
+		cost int64
 	}
 	var some []candidate
-	from := sort.Search(len(h.expected), func(i int) bool { return h.expected[i].Second >= live.Second-match.MaxDistance })
-	for _, c := range h.expected[from:] {
-		if c.Second > live.Second+match.MaxDistance {
+	from := sort.Search(len(o.expected), func(i int) bool { return o.expected[i].Second >= live.Second-match.MaxSecondsApart })
+	for _, c := range o.expected[from:] {
+		if c.Second > live.Second+match.MaxSecondsApart {
 			break
 		}
-		if distance, ok := match.Distance(&c.Trait, live); ok && c.role != knownBefore {
+		if cost, ok := match.Cost(&c.Trait, live); ok && c.role != knownBefore {
 			if c.live != nil {
-				distance += match.MaxDistance
+				cost += match.MaxSecondsApart
 			}
-			some = append(some, candidate{c, distance})
+			some = append(some, candidate{c, cost})
 		}
 	}
-	slices.SortStableFunc(some, func(a, b candidate) int { return int(a.distance - b.distance) })
+	slices.SortStableFunc(some, func(a, b candidate) int { return int(a.cost - b.cost) })
 	for _, one := range some {
 		all = append(all, one.expectedTreat)
 	}
@@ -124,14 +124,14 @@ func (h *overlap) candidates(live *match.Trait) (all []*expectedTreat) {
 }
 
 // expect adds a treat of a reply that may still arrive live.
-func (h *overlap) expect(t match.Trait, as role, at time.Time) *expectedTreat {
+func (o *overlap) expect(t match.Trait, as role, at time.Time) *expectedTreat {
 	c := &expectedTreat{Trait: t, role: as, last: at}
-	place := sort.Search(len(h.expected), func(i int) bool { return h.expected[i].Second > t.Second })
-	h.expected = slices.Insert(h.expected, place, c)
+	place := sort.Search(len(o.expected), func(i int) bool { return o.expected[i].Second > t.Second })
+	o.expected = slices.Insert(o.expected, place, c)
 	return c
 }
 
-// A gap is a treat of the history to backfill.
+// missing is a treat of the history to backfill.
 type missing struct {
 	match.Missing
 	expected *expectedTreat // for the case that it arrives live before its turn
@@ -147,40 +147,40 @@ func missingOf(all []match.Missing) []missing {
 
 // expectMissing adds the treats that are about to be backfilled. Their dates are ahead of live ones by shift. It
 // also adds pairs of about the same time, since these may be wrong.
-func (h *overlap) expectMissing(c *match.Comparison, gone []missing, shift int64) {
+func (o *overlap) expectMissing(c *match.Comparison, gone []missing, shift int64) {
 	now := time.Now()
 	about := func(second int64) bool {
-		next := sort.Search(len(gone), func(i int) bool { return gone[i].Same.Second >= second-2*match.MaxDistance })
-		return next < len(gone) && gone[next].Same.Second <= second+2*match.MaxDistance
+		next := sort.Search(len(gone), func(i int) bool { return gone[i].Same.Second >= second-2*match.MaxSecondsApart })
+		return next < len(gone) && gone[next].Same.Second <= second+2*match.MaxSecondsApart
 	}
 	shifted := func(t *history.Treat) match.Trait {
 		trait := match.TraitOf(t.Core, t.Same)
 		trait.Second -= shift
 		return trait
 	}
-	h.expected = slices.DeleteFunc(h.expected, func(c *expectedTreat) bool { return c.pair && about(c.Second+shift) })
+	o.expected = slices.DeleteFunc(o.expected, func(c *expectedTreat) bool { return c.pair && about(c.Second+shift) })
 	c.LivePairs(func(p *history.Treat, live match.Trait) {
 		if about(p.Same.Second) {
-			paired := h.expect(shifted(p), journaledBefore, now)
+			paired := o.expect(shifted(p), journaledBefore, now)
 			paired.live, paired.pair = &live, true
 		}
 	})
 	for i := range gone {
-		gone[i].expected = h.expect(shifted(&gone[i].Treat), missingBefore, now)
+		gone[i].expected = o.expect(shifted(&gone[i].Treat), missingBefore, now)
 	}
 }
 
 // forget drops old expected treats: by now they have arrived or never will.
-func (h *overlap) forget(now time.Time) {
-	h.expected = slices.DeleteFunc(h.expected, func(c *expectedTreat) bool { return c.role != missingBefore && now.Sub(c.last) > repeatMemory })
+func (o *overlap) forget(now time.Time) {
+	o.expected = slices.DeleteFunc(o.expected, func(c *expectedTreat) bool { return c.role != missingBefore && now.Sub(c.last) > repeatMemory })
 }
 
 // endBackfill drops the expected treats of a backfill that is over.
-func (h *overlap) endBackfill() {
-	for _, c := range h.expected {
+func (o *overlap) endBackfill() {
+	for _, c := range o.expected {
 		if c.live != nil && c.role == missingBefore {
 			c.role = journaledBefore
 		}
 	}
-	h.expected = slices.DeleteFunc(h.expected, func(c *expectedTreat) bool { return c.role == missingBefore })
+	o.expected = slices.DeleteFunc(o.expected, func(c *expectedTreat) bool { return c.role == missingBefore })
 }

@@ -69,7 +69,8 @@ func (j *Journal) watchLog(ctx context.Context) {
 	}
 }
 
-// commit writes a batch and retries until it succeeds. It fails only if ctx ends, and returns the items that are left.
+// commit writes a batch and retries until it succeeds: the disk may be full (ENOSPC), or the journal's server away. It
+// fails only if ctx ends, and returns the items that are left.
 func (j *Journal) commit(ctx context.Context, batch []Item) (left []Item, err error) {
 	wait := backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(20*time.Millisecond), backoff.WithMaxInterval(time.Second), backoff.WithMaxElapsedTime(0))

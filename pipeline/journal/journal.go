@@ -28,7 +28,7 @@ type Config struct {
 	// Committed is called with the records that were just written, in order, before anyone waiting for them continues.
 	// It must not wait for the journal. It may keep the data of the records, but not the slice. Nil: not called.
 	Committed func([]Record)
-	// Trace is called after each stage of each treat, also concurrently. It must not block. Nil: not called.
+	// OnStage is called after each stage of each treat, also concurrently. It must not block. Nil: not called.
 	OnStage func(pipeline.Stage)
 	Logger  zerolog.Logger
 	Metrics *pipeline.Metrics // nil: no metrics, as in a command

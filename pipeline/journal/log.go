@@ -1,10 +1,9 @@
 // Package journal stores everything that relay must not lose: a durable log of numbered entries, and a small state
 // beside it. It defines the contracts of both, and the meaning of the entries.
 //
-// An entry is durable when its writer is told so. Its number never means another entry, even after the log has lost its
-// end.
+// An entry is durable when its writer is told so. A number is never reused, even if the end of the log is lost.
 //
-// The package knows no engine: see packages filelog, statefile and jetstream. Start reading at [Log] and [State], the
+// It does not depend on an engine: see packages filelog, statefile and jetstream. Start reading at [Log] and [State], the
 // interfaces of an engine, and at [Journal], which the rest of relay uses. The file commit.go writes, and deadtable.go
 // derives the dead letters.
 package journal
@@ -114,7 +113,7 @@ type Range struct {
 }
 
 // Contains reports whether n is in the range.
-func (s Range) Contains(n uint64) bool { return s.First <= n && n <= s.Last }
+func (r Range) Contains(n uint64) bool { return r.First <= n && n <= r.Last }
 
 var (
 	// ErrTooLarge means that an entry is larger than the log takes.

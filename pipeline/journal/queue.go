@@ -6,7 +6,8 @@ import (
 	"sync"
 )
 
-// The bounds of the queue. Beyond them, Enqueue blocks.
+// The bounds of the queue, which holds new treats while the journal cannot be written, for example on a full disk
+// (ENOSPC). Beyond them, Enqueue blocks.
 const (
 	queueItems = 4096
 	queueBytes = 4 << 20

@@ -122,13 +122,13 @@ func ofSink(fields []string) []string {
 }
 
 // Judge implements [chat.Service].
-func (d *service) Judge(got chat.Answer) error {
+func (s *service) Judge(got chat.Answer) error {
 	switch {
 	case got.Status/100 == 2:
-		d.keepThread(got.Body)
+		s.keepThread(got.Body)
 		return nil
 	case got.Status == http.StatusTooManyRequests:
-		return d.limited(got)
+		return s.limited(got)
 	case got.Status/100 != 4:
 		return chat.JudgeStatus(got, "")
 	}
@@ -138,8 +138,8 @@ func (d *service) Judge(got chat.Answer) error {
 	switch {
 	case got.Status == http.StatusGone, fault.Code == codeUnknownWebhook, fault.Code == codeInvalidToken:
 		return pipeline.Gone(fmt.Errorf("%w; %s", err, goneHint))
-	case d.thread != "" && slices.Contains([]int{codeUnknownChannel, codeArchived, codeLocked}, fault.Code):
-		d.thread = ""
+	case s.thread != "" && slices.Contains([]int{codeUnknownChannel, codeArchived, codeLocked}, fault.Code):
+		s.thread = ""
 		return pipeline.Unavailable(fmt.Errorf("%w; %w", err, chat.ErrThreadEnded))
 	case fault.Code == codeUnknownChannel:
 		return pipeline.Gone(fmt.Errorf("%w; %s", err, goneHint))
@@ -158,15 +158,15 @@ func (d *service) Judge(got chat.Answer) error {
 }
 
 // keepThread remembers the thread that the accepted message has opened.
-func (d *service) keepThread(body []byte) {
-	if d.threadName == "" || d.thread != "" {
+func (s *service) keepThread(body []byte) {
+	if s.threadName == "" || s.thread != "" {
 		return
 	}
 	var message struct {
 		Channel string `json:"channel_id"`
 	}
 	if json.Unmarshal(body, &message) == nil && isSnowflake(message.Channel) {
-		d.thread = message.Channel
+		s.thread = message.Channel
 	}
 }
 
@@ -176,11 +176,11 @@ func isSnowflake(text string) bool {
 }
 
 // Address implements [chat.Service].
-func (d *service) Address(webhook string) string {
-	if d.thread == "" {
+func (s *service) Address(webhook string) string {
+	if s.thread == "" {
 		return webhook
 	}
-	return webhook + "&thread_id=" + d.thread
+	return webhook + "&thread_id=" + s.thread
 }
 
 // rateLimit is the body of a 429 ("Exceeding A Rate Limit").
@@ -190,7 +190,7 @@ type rateLimit struct {
 }
 
 // limited returns the error for a rate limit, with the time to wait.
-func (d *service) limited(got chat.Answer) error {
+func (s *service) limited(got chat.Answer) error {
 	var limit rateLimit
 	_ = json.Unmarshal(got.Body, &limit) // it may be an HTML page
 	whose := "of this webhook"
@@ -211,16 +211,16 @@ func (d *service) limited(got chat.Answer) error {
 
 // Pace implements [chat.Service]. It waits while the rate limit bucket is empty ("Rate Limits"). A request without a
 // response may have used the bucket too.
-func (d *service) Pace(got chat.Answer) time.Duration {
+func (s *service) Pace(got chat.Answer) time.Duration {
 	left, err := strconv.Atoi(got.Header.Get("X-RateLimit-Remaining"))
 	after, err2 := strconv.ParseFloat(got.Header.Get("X-RateLimit-Reset-After"), 64)
 	if err == nil && err2 == nil {
-		d.left, d.reset = left, time.Now().Add(httpheader.Seconds(after, outbound.MaxRetryAfter)+resetMargin)
+		s.left, s.reset = left, time.Now().Add(httpheader.Seconds(after, outbound.MaxRetryAfter)+resetMargin)
 	} else {
-		d.left--
+		s.left--
 	}
-	if d.left > 0 {
+	if s.left > 0 {
 		return 0
 	}
-	return time.Until(d.reset)
+	return time.Until(s.reset)
 }

@@ -51,7 +51,7 @@ type Config struct {
 	Template string `yaml:"template" value:"template"`
 	// Pictures by a word in the title, as in `{pizza: https://cdn.example/pizza.png}`. Case does not matter; the longest word wins.
 	Thumbnails map[string]string `yaml:"thumbnails" value:"words with URLs"`
-	// How long one request may take, from the name lookup to the end of the answer.
+	// How long one request may take, from the name lookup to the end of the response.
 	Timeout time.Duration `yaml:"timeout"`
 }
 

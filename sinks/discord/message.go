@@ -97,10 +97,10 @@ func (e embed) size() int {
 }
 
 // Compose implements [chat.Service]. Treats, alerts and digests do not share a message.
-func (d *service) Compose(records []pipeline.Record) ([]byte, int, error) {
-	m := message{Username: d.username, AvatarURL: d.avatar}
-	if d.thread == "" {
-		m.ThreadName = d.threadName
+func (s *service) Compose(records []pipeline.Record) ([]byte, int, error) {
+	m := message{Username: s.username, AvatarURL: s.avatar}
+	if s.thread == "" {
+		m.ThreadName = s.threadName
 	}
 	m.AllowedMentions.Parse = []string{}
 	total := 0
@@ -108,7 +108,7 @@ func (d *service) Compose(records []pipeline.Record) ([]byte, int, error) {
 		if i == maxEmbeds || chattext.KindOf(r) != chattext.KindOf(records[0]) {
 			break
 		}
-		e, err := d.embed(r)
+		e, err := s.embed(r)
 		if err != nil {
 			if i == 0 {
 				return nil, 0, err
@@ -124,12 +124,12 @@ func (d *service) Compose(records []pipeline.Record) ([]byte, int, error) {
 	return body, len(m.Embeds), err
 }
 
-func (d *service) embed(r pipeline.Record) (embed, error) {
+func (s *service) embed(r pipeline.Record) (embed, error) {
 	switch chattext.KindOf(r) {
 	case pipeline.AlertType:
 		return alertEmbed(r)
 	case pipeline.DigestType:
-		return d.digestEmbed(r)
+		return s.digestEmbed(r)
 	}
 	t, err := chattext.NewTreat(r)
 	if err != nil {
@@ -140,13 +140,13 @@ func (d *service) embed(r pipeline.Record) (embed, error) {
 		title = "A treat"
 	}
 	e := embed{
-		Title: chattext.Fit(title, maxEmbedTitle, chattext.EscapeMarkdown), Color: d.color,
+		Title: chattext.Fit(title, maxEmbedTitle, chattext.EscapeMarkdown), Color: s.color,
 		// Discord renders no markup in the author and the footer.
 		Author: &embedAuthor{Name: t.By() + " sent a treat"},
 	}
-	if d.template == nil {
+	if s.template == nil {
 		e.Description = chattext.Fit(t.Message, maxPlainDescription, chattext.EscapeMarkdown)
-	} else if e.Description, err = d.template.Render(t); err != nil {
+	} else if e.Description, err = s.template.Render(t); err != nil {
 		return embed{}, fmt.Errorf("template: %w", err)
 	}
 	if !t.Time.IsZero() {
@@ -157,9 +157,9 @@ func (d *service) embed(r pipeline.Record) (embed, error) {
 		e.Footer = &embedFooter{Text: note}
 	}
 	lower := strings.ToLower(t.Title)
-	for _, word := range d.words {
+	for _, word := range s.words {
 		if strings.Contains(lower, strings.ToLower(word)) {
-			e.Thumbnail = &embedImage{URL: d.thumbnails[word]}
+			e.Thumbnail = &embedImage{URL: s.thumbnails[word]}
 			break
 		}
 	}
@@ -195,12 +195,12 @@ func alertEmbed(r pipeline.Record) (embed, error) {
 }
 
 // digestEmbed is clearly not a treat: its title has a number, and it has no author.
-func (d *service) digestEmbed(r pipeline.Record) (embed, error) {
+func (s *service) digestEmbed(r pipeline.Record) (embed, error) {
 	t, err := chattext.NewDigest(r)
 	if err != nil {
 		return embed{}, err
 	}
-	e := embed{Title: t.Treats + chattext.Missed, Description: t.Span, Color: d.color, Footer: &embedFooter{Text: t.Note}}
+	e := embed{Title: t.Treats + chattext.Missed, Description: t.Span, Color: s.color, Footer: &embedFooter{Text: t.Note}}
 	if t.What != "" {
 		e.Description += ": " + chattext.Fit(t.What, maxPlainDescription, chattext.EscapeMarkdown)
 	}

@@ -51,7 +51,7 @@ type health struct {
 
 // options returns the options of the connection. The client buffers nothing while it is down, so that Deliver fails at
 // once and no message is sent twice or out of order.
-func (l *connState) options(name string) []nats.Option {
+func (c *connState) options(name string) []nats.Option {
 	return []nats.Option{
 		nats.Name("relay sink " + name),
 		nats.MaxReconnects(-1),
@@ -62,189 +62,189 @@ func (l *connState) options(name string) []nats.Option {
 		nats.Timeout(dialTimeout),
 		nats.FlusherTimeout(writeTimeout),
 		nats.PingInterval(pingInterval),
-		nats.ConnectHandler(func(*nats.Conn) { l.connected() }),
-		nats.ReconnectHandler(func(*nats.Conn) { l.connected() }),
-		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { l.lost(err) }),
-		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { l.lost(err) }),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { l.refused(err) }),
+		nats.ConnectHandler(func(*nats.Conn) { c.connected() }),
+		nats.ReconnectHandler(func(*nats.Conn) { c.connected() }),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { c.lost(err) }),
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { c.lost(err) }),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { c.refused(err) }),
 	}
 }
 
 // adopt tracks a connection that was opened elsewhere.
-func (l *connState) adopt(nc *nats.Conn) {
-	nc.SetReconnectHandler(func(*nats.Conn) { l.connected() })
-	nc.SetDisconnectErrHandler(func(_ *nats.Conn, err error) { l.lost(err) })
-	nc.SetErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { l.refused(err) })
+func (c *connState) adopt(nc *nats.Conn) {
+	nc.SetReconnectHandler(func(*nats.Conn) { c.connected() })
+	nc.SetDisconnectErrHandler(func(_ *nats.Conn, err error) { c.lost(err) })
+	nc.SetErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { c.refused(err) })
 	if nc.IsConnected() {
-		l.connected()
+		c.connected()
 	}
 }
 
 // connected records that the connection is up. The client calls its handler a moment after the fact, so whoever sees it
 // first calls this.
-func (l *connState) connected() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.up {
+func (c *connState) connected() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.up {
 		return
 	}
-	if l.health.quiet {
-		l.up, l.health.quiet = true, false
+	if c.health.quiet {
+		c.up, c.health.quiet = true, false
 		return
 	}
-	l.log.Info().Str("server", l.server).Msg("connected to NATS")
-	l.up, l.reason, l.said = true, nil, ""
+	c.log.Info().Str("server", c.server).Msg("connected to NATS")
+	c.up, c.reason, c.said = true, nil, ""
 }
 
 // ready returns the epoch of a connection that is up. If no replies arrive on it, it replaces the connection, and
 // returns an error meanwhile.
-func (l *connState) ready(nc *nats.Conn) (uint64, error) {
+func (c *connState) ready(nc *nats.Conn) (uint64, error) {
 	if !nc.IsConnected() {
-		return 0, l.notConnected()
+		return 0, c.notConnected()
 	}
-	l.connected()
-	epoch, renew, why := l.judge()
+	c.connected()
+	epoch, renew, why := c.judge()
 	if renew {
 		if err := nc.ForceReconnect(); err != nil {
-			return 0, fmt.Errorf("connect again to %s: %w", l.server, err)
+			return 0, fmt.Errorf("connect again to %s: %w", c.server, err)
 		}
 	}
 	if why != nil {
-		return 0, fmt.Errorf("connecting again to %s: %w", l.server, why)
+		return 0, fmt.Errorf("connecting again to %s: %w", c.server, why)
 	}
 	return epoch, nil
 }
 
 // judge returns why a connection that is up is unusable, and whether to replace it now.
-func (l *connState) judge() (epoch uint64, renew bool, why error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	switch h := &l.health; {
+func (c *connState) judge() (epoch uint64, renew bool, why error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch h := &c.health; {
 	case h.deaf != nil:
 		why = h.deaf
 	case h.missing >= maxUnanswered:
 		why = errNoAnswer
-	case l.pub != nil && l.pub.exhausted():
+	case c.pub != nil && c.pub.exhausted():
 		why = errExhausted
 	default:
-		return l.epoch, false, nil
+		return c.epoch, false, nil
 	}
-	if time.Since(l.health.renewed) < reconnectWait {
-		return l.epoch, false, why
+	if time.Since(c.health.renewed) < reconnectWait {
+		return c.epoch, false, why
 	}
-	l.epoch++
-	l.pub = nil // the next epoch has another
-	l.health = health{renewed: time.Now(), quiet: true}
-	return l.epoch, true, why
+	c.epoch++
+	c.pub = nil // the next epoch has another
+	c.health = health{renewed: time.Now(), quiet: true}
+	return c.epoch, true, why
 }
 
 // usable records that replies arrive and that the stream is ready.
-func (l *connState) usable() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if !l.up || l.said == "" || l.said != saidDeaf && l.reason != nil {
+func (c *connState) usable() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.up || c.said == "" || c.said != saidDeaf && c.reason != nil {
 		return
 	}
-	l.reason, l.said = nil, ""
-	l.log.Info().Str("server", l.server).Msg("NATS accepts events again")
+	c.reason, c.said = nil, ""
+	c.log.Info().Str("server", c.server).Msg("NATS accepts events again")
 }
 
 // saidDeaf stands for a refused subscription in what was logged: the text itself has an inbox that differs each time.
 const saidDeaf = "deaf"
 
 // answered records that the server has answered a call.
-func (l *connState) answered() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.health.missing = 0
+func (c *connState) answered() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.health.missing = 0
 }
 
 // unanswered records that a call got no reply.
-func (l *connState) unanswered() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.health.missing++
+func (c *connState) unanswered() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.health.missing++
 }
 
 // attach sets the publisher whose messages a refusal may concern.
-func (l *connState) attach(p *publisher) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.pub = p
+func (c *connState) attach(p *publisher) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.pub = p
 }
 
 // lost records the end of a connection or a failed attempt at a new one. It logs the first one, and again if the server
 // turns out to refuse the login.
-func (l *connState) lost(err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+func (c *connState) lost(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	state := "down"
 	if refusesLogin(err) {
 		state = "refused"
 	}
-	l.up = false
-	l.epoch++
-	l.health.missing, l.health.deaf = 0, nil
-	for cancel := range l.waits {
+	c.up = false
+	c.epoch++
+	c.health.missing, c.health.deaf = 0, nil
+	for cancel := range c.waits {
 		(*cancel)(errLost)
 	}
 	if err != nil {
-		l.reason, l.health.quiet = outcome.Redact(err, l.secrets), false
-	} else if l.health.quiet {
+		c.reason, c.health.quiet = outcome.Redact(err, c.secrets), false
+	} else if c.health.quiet {
 		return
 	}
-	if l.said != state && !l.over {
-		l.said = state
-		l.log.Warn().Err(l.reason).Str("server", l.server).Msg("not connected to NATS, trying again")
+	if c.said != state && !c.over {
+		c.said = state
+		c.log.Warn().Err(c.reason).Str("server", c.server).Msg("not connected to NATS, trying again")
 	}
 }
 
 // end records that the sink is closing the connection, so that its end is not logged.
-func (l *connState) end() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.over = true
+func (c *connState) end() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.over = true
 }
 
 // follow returns a context that ends when the connection of that epoch is lost. The caller must call the function when
 // done.
-func (l *connState) follow(ctx context.Context, epoch uint64) (context.Context, func()) {
+func (c *connState) follow(ctx context.Context, epoch uint64) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if epoch != l.epoch {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if epoch != c.epoch {
 		cancel(errLost)
 	}
-	l.waits[&cancel] = struct{}{}
+	c.waits[&cancel] = struct{}{}
 	return ctx, func() {
 		cancel(nil)
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		delete(l.waits, &cancel)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.waits, &cancel)
 	}
 }
 
 // refused records an asynchronous error of the server, such as a missing permission for a subject.
-func (l *connState) refused(err error) {
+func (c *connState) refused(err error) {
 	if refusesLogin(err) {
-		l.lost(err)
+		c.lost(err)
 		return
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.reason = outcome.Redact(err, l.secrets)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.reason = outcome.Redact(err, c.secrets)
 	subject, publish := refusedPublish(err)
 	if publish || !errors.Is(err, nats.ErrPermissionViolation) {
-		l.warn(l.reason, l.reason.Error())
-		if publish && l.pub != nil {
-			l.pub.deny(subject, l.reason)
+		c.warn(c.reason, c.reason.Error())
+		if publish && c.pub != nil {
+			c.pub.deny(subject, c.reason)
 		}
 		return
 	}
-	l.warn(l.reason, saidDeaf)
-	l.health.deaf = l.reason
-	for cancel := range l.waits {
-		(*cancel)(l.reason)
+	c.warn(c.reason, saidDeaf)
+	c.health.deaf = c.reason
+	for cancel := range c.waits {
+		(*cancel)(c.reason)
 	}
 }
 
@@ -262,36 +262,36 @@ func refusedPublish(err error) (subject string, ok bool) {
 }
 
 // unready records that the stream cannot be used.
-func (l *connState) unready(err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.warn(err, err.Error())
+func (c *connState) unready(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.warn(err, err.Error())
 }
 
 // warn logs err unless it was logged last. The caller holds the lock.
-func (l *connState) warn(err error, said string) {
-	if l.said != said {
-		l.said = said
-		l.log.Warn().Err(err).Str("server", l.server).Msg("NATS does not accept events")
+func (c *connState) warn(err error, said string) {
+	if c.said != said {
+		c.said = said
+		c.log.Warn().Err(err).Str("server", c.server).Msg("NATS does not accept events")
 	}
 }
 
 // why returns the known reason for a failure, or nil.
-func (l *connState) why() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.reason
+func (c *connState) why() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.reason
 }
 
-func (l *connState) notConnected() error {
-	why := l.why()
+func (c *connState) notConnected() error {
+	why := c.why()
 	switch {
 	case why == nil:
-		return fmt.Errorf("not connected to %s", l.server)
+		return fmt.Errorf("not connected to %s", c.server)
 	case refusesLogin(why):
-		return fmt.Errorf("not connected to %s: it refuses the login, check the sink's credentials: %w", l.server, why)
+		return fmt.Errorf("not connected to %s: it refuses the login, check the sink's credentials: %w", c.server, why)
 	}
-	return fmt.Errorf("not connected to %s: %w", l.server, why)
+	return fmt.Errorf("not connected to %s: %w", c.server, why)
 }
 
 func refusesLogin(err error) bool {

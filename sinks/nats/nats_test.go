@@ -105,7 +105,7 @@ func TestNATSRunsAhead(t *testing.T) {
 	p := sinktest.Running(t, "")
 	var log sinktest.LockedBuffer
 	sink := openNATS(t, sinktest.NATSConfig(t, p.URL()), &log)
-	if s, ok := sink.(pipeline.Together); !ok || !s.Together() {
+	if s, ok := sink.(pipeline.Batcher); !ok || !s.BatchesAccounts() {
 		t.Error("the sink does not take accounts together")
 	}
 	records := sinktest.Plain("mystream", 2600)

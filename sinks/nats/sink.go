@@ -83,8 +83,8 @@ func (l *life) end() {
 	}
 }
 
-// Together implements [pipeline.Together].
-func (*sink) Together() bool { return true }
+// BatchesAccounts implements [pipeline.Batcher].
+func (*sink) BatchesAccounts() bool { return true }
 
 // Deliver implements [pipeline.Sink]. The client may hold its lock for as long as a dial or a write takes, whatever the
 // context. So a goroutine does the work, and Deliver abandons it when its context ends. The stream drops anything that

@@ -31,7 +31,7 @@ type Config struct {
 	//
 	// Values are escaped.
 	Template string `yaml:"template" value:"template"`
-	// How long one request may take, from the name lookup to the end of the answer.
+	// How long one request may take, from the name lookup to the end of the response.
 	Timeout time.Duration `yaml:"timeout"`
 }
 

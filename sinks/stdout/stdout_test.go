@@ -51,7 +51,7 @@ func (w *writes) Close() error {
 func TestStdoutWritesEachEventAtOnce(t *testing.T) {
 	w := &writes{t: t}
 	sink := openStdout(t, w)
-	records := sinktest.Awkward("mystream")
+	records := sinktest.UnusualRecords("mystream")
 	if n, err := sink.Deliver(t.Context(), records); n != len(records) || err != nil {
 		t.Fatalf("Deliver = %d, %v", n, err)
 	}

@@ -58,15 +58,15 @@ func TestWebhookStatusDecides(t *testing.T) {
 				address, requests := sinktest.RawReceiver(t, config, c.answer, c.keep)
 				var attempts []pipeline.Attempt
 				env := sinks.Env{Name: "bot", Attempt: func(a pipeline.Attempt) { attempts = append(attempts, a) }}
-				sink := sinktest.HookIn(t, env, scheme+"://"+address, func(w *webhook.Config) {
+				sink := sinktest.OpenWebhookIn(t, env, scheme+"://"+address, func(w *webhook.Config) {
 					if config != nil {
 						w.TLSCAFile = ca
 					}
 				})
 				const events = 20
 				for range events {
-					if err := sinktest.DeliverOne(t, sink); sinktest.Steer(err) != c.want {
-						t.Fatalf("%s, want %s: %v", sinktest.Steer(err), c.want, err)
+					if err := sinktest.DeliverOne(t, sink); sinktest.ErrorClass(err) != c.want {
+						t.Fatalf("%s, want %s: %v", sinktest.ErrorClass(err), c.want, err)
 					}
 				}
 				if n := requests.Load(); n != events {
@@ -170,7 +170,7 @@ func TestWebhookHTTP11Required(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			address, ca, old, requests := http2Receiver(t, answer)
-			sink := sinktest.Hook(t, "https://"+address, func(w *webhook.Config) { w.TLSCAFile = ca })
+			sink := sinktest.OpenWebhook(t, "https://"+address, func(w *webhook.Config) { w.TLSCAFile = ca })
 			for range 5 {
 				if err := sinktest.DeliverOne(t, sink); err != nil {
 					t.Fatal(err)
@@ -189,11 +189,11 @@ func TestWebhookHTTP2Header(t *testing.T) {
 	for size, want := range map[int][2]int32{100 << 10: {3, 0}, 300 << 10: {1, 3}, 1 << 20: {1, 3}} {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
 			address, ca, old, requests := http2Receiver(t, func(f *http2.Framer, stream uint32) error { return writeHeader(f, stream, size) })
-			sink := sinktest.Hook(t, "https://"+address, func(w *webhook.Config) { w.TLSCAFile = ca })
+			sink := sinktest.OpenWebhook(t, "https://"+address, func(w *webhook.Config) { w.TLSCAFile = ca })
 			for i := range 3 {
 				err := sinktest.DeliverOne(t, sink)
 				if size > 256<<10 && i == 0 {
-					if sinktest.Steer(err) != "unavailable" {
+					if sinktest.ErrorClass(err) != "unavailable" {
 						t.Fatal(err)
 					}
 					err = sinktest.DeliverOne(t, sink)

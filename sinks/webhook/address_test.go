@@ -250,12 +250,12 @@ func TestNamesThatLeadInside(t *testing.T) {
 				}
 				return
 			}
-			err := sinktest.DeliverOne(t, sinktest.Hook(t, "http://"+c.host+":"+port+"/planted", func(w *webhook.Config) {
+			err := sinktest.DeliverOne(t, sinktest.OpenWebhook(t, "http://"+c.host+":"+port+"/planted", func(w *webhook.Config) {
 				w.AllowNetworks = c.allow
 				webhook.SetResolver(w, names(t, lists))
 			}))
-			if sinktest.Steer(err) != "unavailable" || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "planted") {
-				t.Errorf("%s: %v, want %q", sinktest.Steer(err), err, c.want)
+			if sinktest.ErrorClass(err) != "unavailable" || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "planted") {
+				t.Errorf("%s: %v, want %q", sinktest.ErrorClass(err), err, c.want)
 			}
 		})
 	}
@@ -278,7 +278,7 @@ func TestAddressesOfChoice(t *testing.T) {
 		{"bot.example", "127.7.7.7/8"},
 		{"two.example", "127.0.0.1/32"}, // past the one that is not allowed
 	} {
-		err := sinktest.DeliverOne(t, sinktest.Hook(t, "http://"+c.host+":"+port, func(w *webhook.Config) {
+		err := sinktest.DeliverOne(t, sinktest.OpenWebhook(t, "http://"+c.host+":"+port, func(w *webhook.Config) {
 			if c.network != "" {
 				w.AllowNetworks = []string{c.network}
 			}
@@ -298,15 +298,15 @@ func TestRebinding(t *testing.T) {
 		w.Header().Set("Connection", "close")
 	})
 	_, port, _ := net.SplitHostPort(strings.TrimPrefix(url, "http://"))
-	sink := sinktest.Hook(t, "http://bot.example:"+port, func(w *webhook.Config) {
+	sink := sinktest.OpenWebhook(t, "http://bot.example:"+port, func(w *webhook.Config) {
 		w.AllowNetworks = []string{"127.0.0.1"}
 		webhook.SetResolver(w, names(t, map[string][][]string{"bot.example": {{"127.0.0.1"}, {"127.0.0.2"}}}))
 	})
 	if err := sinktest.DeliverOne(t, sink); err != nil {
 		t.Fatal(err)
 	}
-	if err := sinktest.DeliverOne(t, sink); sinktest.Steer(err) != "unavailable" || !strings.Contains(err.Error(), "[127.0.0.2/32]") {
-		t.Errorf("%s: %v", sinktest.Steer(err), err)
+	if err := sinktest.DeliverOne(t, sink); sinktest.ErrorClass(err) != "unavailable" || !strings.Contains(err.Error(), "[127.0.0.2/32]") {
+		t.Errorf("%s: %v", sinktest.ErrorClass(err), err)
 	}
 	if n := hits.Load(); n != 1 {
 		t.Errorf("%d requests came, want 1", n)

@@ -52,7 +52,7 @@ func TestWebhookTakesAttemptsDown(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var log sinktest.Attempts
 			begin := time.Now()
-			err := sinktest.DeliverOne(t, sinktest.HookIn(t, sinks.Env{Attempt: log.Add}, c.url+"/planted-path", nil))
+			err := sinktest.DeliverOne(t, sinktest.OpenWebhookIn(t, sinks.Env{Attempt: log.Add}, c.url+"/planted-path", nil))
 			got := log.Take()
 			if len(got) != 1 {
 				t.Fatalf("%d attempts were taken down", len(got))
@@ -81,7 +81,7 @@ func TestWebhookAttemptsHoldNoSecret(t *testing.T) {
 		}
 	})
 	var log sinktest.Attempts
-	err := sinktest.DeliverOne(t, sinktest.HookIn(t, sinks.Env{Attempt: log.Add}, url+"/api/planted-path?k=planted-query", func(c *webhook.Config) {
+	err := sinktest.DeliverOne(t, sinktest.OpenWebhookIn(t, sinks.Env{Attempt: log.Add}, url+"/api/planted-path?k=planted-query", func(c *webhook.Config) {
 		c.Headers = map[string]secret.String{"Authorization": secret.New("Bearer planted-bearer")}
 	}))
 	if err == nil {
@@ -110,7 +110,7 @@ func TestWebhookTakesTheSecondRequestDown(t *testing.T) {
 		}
 	})
 	env := sinks.Env{Attempt: log.Add, Bearer: func(string) (webhook.Bearer, error) { return i, nil }}
-	if err := sinktest.DeliverOne(t, sinktest.HookIn(t, env, url, func(c *webhook.Config) { c.Account = "partner" })); err != nil {
+	if err := sinktest.DeliverOne(t, sinktest.OpenWebhookIn(t, env, url, func(c *webhook.Config) { c.Account = "partner" })); err != nil {
 		t.Fatal(err)
 	}
 	got := log.Take()
@@ -136,8 +136,8 @@ func TestWebhookWhoseCallerLeaves(t *testing.T) {
 		<-arrived
 		cancel(gone)
 	}()
-	_, err := sinktest.Hook(t, url, nil).Deliver(ctx, sinktest.Plain("mystream", 1))
-	if !errors.Is(err, gone) || sinktest.Steer(err) != "retry" {
-		t.Errorf("%s: %v", sinktest.Steer(err), err)
+	_, err := sinktest.OpenWebhook(t, url, nil).Deliver(ctx, sinktest.Plain("mystream", 1))
+	if !errors.Is(err, gone) || sinktest.ErrorClass(err) != "retry" {
+		t.Errorf("%s: %v", sinktest.ErrorClass(err), err)
 	}
 }

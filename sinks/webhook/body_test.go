@@ -35,7 +35,7 @@ func shaped(t *testing.T, body, contentType string) (sink pipeline.Sink, got fun
 			t.Errorf("the signature is not of what was sent: %v", err)
 		}
 	})
-	sink = sinktest.Hook(t, url, func(c *webhook.Config) { c.Body, c.ContentType = webhook.Template(body), contentType })
+	sink = sinktest.OpenWebhook(t, url, func(c *webhook.Config) { c.Body, c.ContentType = webhook.Template(body), contentType })
 	return sink, func() (*http.Request, string) { return request, string(text) }
 }
 
@@ -186,8 +186,8 @@ func TestFaultsOfBodies(t *testing.T) {
 func TestBodyThatFailsLater(t *testing.T) {
 	sink, got := shaped(t, `{"a": {{if eq .data.message "hi"}}{{.data.nothing}}{{else}}1{{end}}}`, "")
 	err := send(t, sink, nil, "hi")
-	if sinktest.Steer(err) != "permanent" || !strings.Contains(err.Error(), "make the body: 1:") || !strings.Contains(err.Error(), "nothing") {
-		t.Errorf("%s: %v", sinktest.Steer(err), err)
+	if sinktest.ErrorClass(err) != "permanent" || !strings.Contains(err.Error(), "make the body: 1:") || !strings.Contains(err.Error(), "nothing") {
+		t.Errorf("%s: %v", sinktest.ErrorClass(err), err)
 	}
 	if request, _ := got(); request != nil {
 		t.Error("a request was sent")
@@ -221,7 +221,7 @@ func TestMethodAndContentType(t *testing.T) {
 		method, contentType = r.Method, r.Header.Get("Content-Type")
 	})
 	for _, want := range []string{http.MethodPost, http.MethodPut, http.MethodPatch} {
-		err := sinktest.DeliverOne(t, sinktest.Hook(t, url, func(c *webhook.Config) { c.Method, c.ContentType = webhook.Method(want), "application/json" }))
+		err := sinktest.DeliverOne(t, sinktest.OpenWebhook(t, url, func(c *webhook.Config) { c.Method, c.ContentType = webhook.Method(want), "application/json" }))
 		if err != nil || method != want || contentType != "application/json" {
 			t.Errorf("%s %s: %v", method, contentType, err)
 		}

@@ -69,7 +69,7 @@ type Request struct {
 	//
 	// Default: `application/cloudevents+json`; with a body `application/json`.
 	ContentType string `yaml:"content_type" value:"media type"`
-	// How long one request may take, from the name lookup to the end of the answer.
+	// How long one request may take, from the name lookup to the end of the response.
 	Timeout time.Duration `yaml:"timeout"`
 	// Headers to send with each request.
 	Headers map[string]secret.String `yaml:"headers"`

@@ -101,8 +101,9 @@ func (w *sink) try(ctx context.Context, r pipeline.Record, token secret.String) 
 		err = got.judge()
 	}
 	a := pipeline.Attempt{
-		Time: begin, Events: []string{r.ID}, Endpoint: w.shown, Status: got.status, Latency: time.Since(begin), Answer: got.text,
+		Time: begin, Endpoint: w.shown, Status: got.status, Latency: time.Since(begin), Answer: got.text,
 	}
+	a.Covers(r)
 	if err != nil {
 		a.Error = outcome.Redact(err, w.secrets()).Error()
 	}

@@ -33,14 +33,14 @@ func TestReach(t *testing.T) {
 	port, connections := trap(t)
 
 	host := strings.TrimPrefix(plain.URL, "http://")
-	if r, err := sinktest.HookConfig(t, plain.URL+"/planted-path", nil).Reach(t.Context()); err != nil || r != (outbound.Reached{Host: host, Address: host}) {
+	if r, err := sinktest.WebhookConfig(t, plain.URL+"/planted-path", nil).Reach(t.Context()); err != nil || r != (outbound.Reached{Host: host, Address: host}) {
 		t.Errorf("%+v, %v", r, err)
 	}
-	r, err := sinktest.HookConfig(t, secured.URL, func(w *webhook.Config) { w.TLSCAFile = ca }).Reach(t.Context())
+	r, err := sinktest.WebhookConfig(t, secured.URL, func(w *webhook.Config) { w.TLSCAFile = ca }).Reach(t.Context())
 	if err != nil || r.TLS != "TLS 1.3" || r.Expires.IsZero() {
 		t.Errorf("%+v, %v", r, err)
 	}
-	if r, err := sinktest.HookConfig(t, "https://bot.example/x", func(w *webhook.Config) { w.Proxy = secret.New(plain.URL) }).Reach(t.Context()); err != nil || !r.Proxy || r.Host != host {
+	if r, err := sinktest.WebhookConfig(t, "https://bot.example/x", func(w *webhook.Config) { w.Proxy = secret.New(plain.URL) }).Reach(t.Context()); err != nil || !r.Proxy || r.Host != host {
 		t.Errorf("%+v, %v", r, err)
 	}
 	slack := &slack.Config{}
@@ -49,8 +49,8 @@ func TestReach(t *testing.T) {
 		t.Errorf("%+v, %v", r, err)
 	}
 	for want, config := range map[string]*webhook.Config{
-		"unknown authority": sinktest.HookConfig(t, secured.URL+"/planted-path", nil),
-		"set allow_networks: [127.0.0.1/32]": sinktest.HookConfig(t, "http://bot.example:"+port+"/planted-path", func(w *webhook.Config) {
+		"unknown authority": sinktest.WebhookConfig(t, secured.URL+"/planted-path", nil),
+		"set allow_networks: [127.0.0.1/32]": sinktest.WebhookConfig(t, "http://bot.example:"+port+"/planted-path", func(w *webhook.Config) {
 			webhook.SetResolver(w, names(t, map[string][][]string{"bot.example": {{"127.0.0.1"}}}))
 		}),
 	} {

@@ -82,10 +82,10 @@ func TestWebhookShowsItsCertificate(t *testing.T) {
 	defer server.Close()
 	ca := filepath.Join(dir, "ca.pem")
 	writePEM(t, ca, "CERTIFICATE", server.Certificate().Raw)
-	if err := sinktest.DeliverOne(t, sinktest.Hook(t, server.URL, func(c *webhook.Config) { c.TLSCAFile = ca })); sinktest.Steer(err) != "unavailable" {
+	if err := sinktest.DeliverOne(t, sinktest.OpenWebhook(t, server.URL, func(c *webhook.Config) { c.TLSCAFile = ca })); sinktest.ErrorClass(err) != "unavailable" {
 		t.Errorf("without a certificate: %v", err)
 	}
-	err := sinktest.DeliverOne(t, sinktest.Hook(t, server.URL, func(c *webhook.Config) {
+	err := sinktest.DeliverOne(t, sinktest.OpenWebhook(t, server.URL, func(c *webhook.Config) {
 		c.TLSCAFile, c.TLSCertFile, c.TLSKeyFile = ca, certFile, keyFile
 	}))
 	if err != nil || name.Load() != "relay" {
@@ -166,7 +166,7 @@ func TestWebhookThroughAProxy(t *testing.T) {
 	writePEM(t, ca, "CERTIFICATE", server.Certificate().Raw)
 	for _, url := range []string{inClear, server.URL} {
 		through := func(text string) error {
-			sink := sinktest.Hook(t, url, func(c *webhook.Config) { c.Proxy, c.TLSCAFile = secret.New(text), ca })
+			sink := sinktest.OpenWebhook(t, url, func(c *webhook.Config) { c.Proxy, c.TLSCAFile = secret.New(text), ca })
 			defer sink.Close()
 			return sinktest.DeliverOne(t, sink)
 		}
@@ -177,13 +177,13 @@ func TestWebhookThroughAProxy(t *testing.T) {
 		}
 		for _, login := range []string{"user:planted-other", "planted-user:planted-word"} {
 			err := through(with(login))
-			if sinktest.Steer(err) != "unavailable" || strings.Contains(err.Error(), "planted") || !strings.Contains(err.Error(), "password in proxy") {
-				t.Errorf("%s with a wrong login: %s: %v", url, sinktest.Steer(err), err)
+			if sinktest.ErrorClass(err) != "unavailable" || strings.Contains(err.Error(), "planted") || !strings.Contains(err.Error(), "password in proxy") {
+				t.Errorf("%s with a wrong login: %s: %v", url, sinktest.ErrorClass(err), err)
 			}
 		}
 		err = through("http://user:planted-word@" + sinktest.FreeAddress(t))
-		if sinktest.Steer(err) != "unavailable" || strings.Contains(err.Error(), "planted") {
-			t.Errorf("%s without the proxy: %s: %v", url, sinktest.Steer(err), err)
+		if sinktest.ErrorClass(err) != "unavailable" || strings.Contains(err.Error(), "planted") {
+			t.Errorf("%s without the proxy: %s: %v", url, sinktest.ErrorClass(err), err)
 		}
 	}
 	if n := hits.Load(); n != 2 {
@@ -198,8 +198,8 @@ func TestWebhookIgnoresTheEnvironmentsProxy(t *testing.T) {
 	for _, name := range []string{"HTTP_PROXY", "http_proxy", "ALL_PROXY", "HTTPS_PROXY"} {
 		t.Setenv(name, address)
 	}
-	err := sinktest.DeliverOne(t, sinktest.Hook(t, "http://bot.example/", func(c *webhook.Config) { webhook.SetResolver(c, names(t, nil)) }))
-	if asked := p.requests(); sinktest.Steer(err) != "unavailable" || len(asked) != 0 {
+	err := sinktest.DeliverOne(t, sinktest.OpenWebhook(t, "http://bot.example/", func(c *webhook.Config) { webhook.SetResolver(c, names(t, nil)) }))
+	if asked := p.requests(); sinktest.ErrorClass(err) != "unavailable" || len(asked) != 0 {
 		t.Errorf("the proxy was asked for %q: %v", asked, err)
 	}
 }
@@ -241,7 +241,7 @@ func TestWebhookReusesConnections(t *testing.T) {
 	}
 	server.Start()
 	defer server.Close()
-	sink := sinktest.Hook(t, server.URL, nil)
+	sink := sinktest.OpenWebhook(t, server.URL, nil)
 	for range 50 {
 		if err := sinktest.DeliverOne(t, sink); err != nil {
 			t.Fatal(err)
@@ -270,7 +270,7 @@ func TestWebhookUnpacksLittle(t *testing.T) {
 		_, _ = w.Write(packed.Bytes())
 	})
 	var log sinktest.Attempts
-	sink := sinktest.HookIn(t, sinks.Env{Attempt: log.Add}, url, nil)
+	sink := sinktest.OpenWebhookIn(t, sinks.Env{Attempt: log.Add}, url, nil)
 	if err := sinktest.DeliverOne(t, sink); err != nil { // Once before, for what is made once.
 		t.Fatal(err)
 	}

@@ -51,11 +51,11 @@ func TestWebhookSignsWithEverySecret(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			requests, bodies = nil, nil
-			sink := sinktest.Hook(t, url, change)
-			if got := sinktest.Steer(sinktest.DeliverOne(t, sink)); got != "retry" {
+			sink := sinktest.OpenWebhook(t, url, change)
+			if got := sinktest.ErrorClass(sinktest.DeliverOne(t, sink)); got != "retry" {
 				t.Fatal(got)
 			}
-			if got := sinktest.Steer(sinktest.DeliverOne(t, sink)); got != "accepted" {
+			if got := sinktest.ErrorClass(sinktest.DeliverOne(t, sink)); got != "accepted" {
 				t.Fatal(got)
 			}
 			for i, r := range requests {
@@ -107,7 +107,7 @@ func TestWebhookReadsItsSecretsAgain(t *testing.T) {
 	}
 	first, second := webhook.NewSigningSecret(), webhook.NewSigningSecret()
 	write(first)
-	sink := sinktest.Hook(t, url, func(c *webhook.Config) { c.Secret, c.SecretFile = secret.String{}, file })
+	sink := sinktest.OpenWebhook(t, url, func(c *webhook.Config) { c.Secret, c.SecretFile = secret.String{}, file })
 	if err := sinktest.DeliverOne(t, sink); err != nil || signatures.Load() != 1 {
 		t.Fatalf("%d signatures: %v", signatures.Load(), err)
 	}
@@ -143,7 +143,7 @@ func TestWebhookHidesSecrets(t *testing.T) {
 		sinktest.Receiver(t, echo(400)), sinktest.Receiver(t, echo(503)), nowhere, "https" + sinktest.Receiver(t, echo(200))[4:],
 		"http://" + sinktest.FreeAddress(t), // last: a receiver might get the address
 	} {
-		err := sinktest.DeliverOne(t, sinktest.Hook(t, base+"/api/planted-path?k=planted+query", change))
+		err := sinktest.DeliverOne(t, sinktest.OpenWebhook(t, base+"/api/planted-path?k=planted+query", change))
 		if err == nil {
 			t.Errorf("%s: accepted", base)
 			continue
@@ -173,14 +173,14 @@ func TestWebhookTLS(t *testing.T) {
 	if err := os.WriteFile(path, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := sinktest.DeliverOne(t, sinktest.Hook(t, server.URL, func(c *webhook.Config) { c.TLSCAFile = path })); err != nil {
+	if err := sinktest.DeliverOne(t, sinktest.OpenWebhook(t, server.URL, func(c *webhook.Config) { c.TLSCAFile = path })); err != nil {
 		t.Error(err)
 	}
 	if version.Load() != 2 {
 		t.Errorf("HTTP/%d was spoken, want 2", version.Load())
 	}
-	err := sinktest.DeliverOne(t, sinktest.Hook(t, server.URL, nil))
-	if sinktest.Steer(err) != "unavailable" || !strings.Contains(err.Error(), "tls_ca_file") {
+	err := sinktest.DeliverOne(t, sinktest.OpenWebhook(t, server.URL, nil))
+	if sinktest.ErrorClass(err) != "unavailable" || !strings.Contains(err.Error(), "tls_ca_file") {
 		t.Errorf("with an unknown CA: %v", err)
 	}
 }

@@ -124,11 +124,11 @@ func TestSignaturesVerify(t *testing.T) {
 			t.Parallel()
 			url, out := startVerifier(t, name, c.env)
 			for _, one := range c.tries {
-				sink := sinktest.Hook(t, url, one.change)
+				sink := sinktest.OpenWebhook(t, url, one.change)
 				for i, message := range []string{"enjoy!", "žluťoučký kůň 🍕 \u2028 \"quoted\" \x00", strings.Repeat("long ", 10_000)} {
 					r := sinktest.Record("mystream", i, message)
 					_, err := sink.Deliver(t.Context(), []pipeline.Record{r})
-					if got := sinktest.Steer(err); got != one.want {
+					if got := sinktest.ErrorClass(err); got != one.want {
 						t.Errorf("%s: %s, want %s: %v", one.name, got, one.want, err)
 						continue
 					}

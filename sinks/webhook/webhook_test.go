@@ -77,8 +77,8 @@ func TestWebhookStatus(t *testing.T) {
 				}
 				w.WriteHeader(c.status)
 			})
-			err := sinktest.DeliverOne(t, sinktest.Hook(t, url, nil))
-			if got := sinktest.Steer(err); got != c.want {
+			err := sinktest.DeliverOne(t, sinktest.OpenWebhook(t, url, nil))
+			if got := sinktest.ErrorClass(err); got != c.want {
 				t.Errorf("%s, want %s: %v", got, c.want, err)
 			}
 			if err != nil && !strings.Contains(err.Error(), fmt.Sprint(c.status)) {
@@ -93,8 +93,8 @@ func TestWebhookFollowsNoRedirect(t *testing.T) {
 	there := sinktest.Receiver(t, func(http.ResponseWriter, *http.Request) { hits.Add(1) })
 	for _, status := range []int{301, 302, 303, 307, 308} {
 		url := sinktest.Receiver(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, there+"/planted-elsewhere", status) })
-		err := sinktest.DeliverOne(t, sinktest.Hook(t, url, nil))
-		if sinktest.Steer(err) != "denied" || strings.Contains(err.Error(), "planted") {
+		err := sinktest.DeliverOne(t, sinktest.OpenWebhook(t, url, nil))
+		if sinktest.ErrorClass(err) != "denied" || strings.Contains(err.Error(), "planted") {
 			t.Errorf("%d: %v", status, err)
 		}
 	}
@@ -148,8 +148,8 @@ func TestWebhookEndsOnTime(t *testing.T) {
 		"no TLS":          {"https://" + deaf.Addr().String(), "unavailable", "no complete answer within 300ms"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := sinktest.DeliverOne(t, sinktest.Hook(t, c.url, func(w *webhook.Config) { w.Timeout = 300 * time.Millisecond }))
-			if got := sinktest.Steer(err); got != c.want || err != nil && !strings.Contains(err.Error(), c.text) {
+			err := sinktest.DeliverOne(t, sinktest.OpenWebhook(t, c.url, func(w *webhook.Config) { w.Timeout = 300 * time.Millisecond }))
+			if got := sinktest.ErrorClass(err); got != c.want || err != nil && !strings.Contains(err.Error(), c.text) {
 				t.Errorf("%s: %v, want %s", got, err, c.want)
 			}
 		})
@@ -182,8 +182,8 @@ func TestWebhookReadsLittle(t *testing.T) {
 					}
 				}
 			})
-			err := sinktest.DeliverOne(t, sinktest.Hook(t, url, nil))
-			if got := sinktest.Steer(err); (got == "accepted") != (status == 200) || strings.ContainsRune(fmt.Sprint(err), 0) {
+			err := sinktest.DeliverOne(t, sinktest.OpenWebhook(t, url, nil))
+			if got := sinktest.ErrorClass(err); (got == "accepted") != (status == 200) || strings.ContainsRune(fmt.Sprint(err), 0) {
 				t.Errorf("status %d: %s: %v", status, got, err)
 			}
 			select {
@@ -203,7 +203,7 @@ func TestWebhookShowsARefusal(t *testing.T) {
 		w.WriteHeader(http.StatusUnprocessableEntity)
 		_, _ = io.WriteString(w, "{\"error\":\r\n \"no \x1b[31mpizza\x00\"} "+strings.Repeat("é", 300))
 	})
-	err := sinktest.DeliverOne(t, sinktest.Hook(t, url, nil))
+	err := sinktest.DeliverOne(t, sinktest.OpenWebhook(t, url, nil))
 	if !strings.HasSuffix(err.Error(), "...") || !strings.Contains(err.Error(), `{"error": "no [31mpizza "} éé`) ||
 		strings.ContainsAny(err.Error(), "\r\n\x00\x1b") || strings.Count(err.Error(), "é") > 200 {
 		t.Errorf("refusal: %q", err)
@@ -211,8 +211,8 @@ func TestWebhookShowsARefusal(t *testing.T) {
 }
 
 func TestWebhookNameLookup(t *testing.T) {
-	err := sinktest.DeliverOne(t, sinktest.Hook(t, "https://nowhere.example/x", func(c *webhook.Config) { webhook.SetResolver(c, names(t, nil)) }))
-	if sinktest.Steer(err) != "unavailable" || !strings.Contains(err.Error(), "no such host") {
+	err := sinktest.DeliverOne(t, sinktest.OpenWebhook(t, "https://nowhere.example/x", func(c *webhook.Config) { webhook.SetResolver(c, names(t, nil)) }))
+	if sinktest.ErrorClass(err) != "unavailable" || !strings.Contains(err.Error(), "no such host") {
 		t.Errorf("%v", err)
 	}
 }
@@ -239,7 +239,7 @@ func TestWebhookKeptConnection(t *testing.T) {
 			_ = c.Close()
 		}
 	}()
-	sink := sinktest.Hook(t, "http://"+listener.Addr().String(), nil)
+	sink := sinktest.OpenWebhook(t, "http://"+listener.Addr().String(), nil)
 	for range 4 {
 		if err := sinktest.DeliverOne(t, sink); err != nil {
 			t.Error(err)

@@ -75,6 +75,25 @@ func (s *Stage) State() State {
 	return st
 }
 
+// Stats are numbers of an overlay.
+type Stats struct {
+	Pages   int    // open ones, without previews
+	Waiting int    // treats in memory; the journal may hold more
+	Shown   uint64 // alerts, since relay started
+}
+
+func (s *Stage) stats() Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := Stats{Waiting: len(s.queue.waiting) + len(s.queue.urgent), Shown: s.shownCount}
+	for _, p := range s.pages {
+		if !p.request.Preview {
+			now.Pages++
+		}
+	}
+	return now
+}
+
 // control does f and saves it. If it cannot be saved, it has happened nevertheless, until relay restarts.
 func (s *Stage) control(ctx context.Context, verb string, f func()) error {
 	if err := s.change(ctx, f); err != nil {

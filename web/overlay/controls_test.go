@@ -263,7 +263,7 @@ func TestCountsAndRecent(t *testing.T) {
 		w.put(3, 0)
 		wait(time.Second)
 		w.put(2, time.Hour) // yesterday
-		st := w.run(func(s *overlay.Settings) { s.Widgets, s.Goal.Count = []string{overlay.WidgetTicker}, 5 })
+		st := w.run(func(s *overlay.Settings) { s.Widgets, s.Goal.Count = []overlay.Widget{overlay.WidgetTicker}, 5 })
 		v := w.open(st, overlay.PageRequest{ID: "p"}, nil)
 		wait(time.Second)
 		want := func(today, stream, month int) {
@@ -297,7 +297,7 @@ func TestCountsAndRecent(t *testing.T) {
 // While a page shows alerts, a treat is in the ticker only from its alert on.
 func TestRecentFollowsTheAlerts(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
-		st := w.run(func(s *overlay.Settings) { s.Widgets = []string{overlay.WidgetAlerts, overlay.WidgetTicker} })
+		st := w.run(func(s *overlay.Settings) { s.Widgets = []overlay.Widget{overlay.WidgetAlerts, overlay.WidgetTicker} })
 		v := w.open(st, overlay.PageRequest{ID: "p"}, nil)
 		wait(time.Second)
 		w.put(3, 0)

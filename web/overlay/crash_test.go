@@ -139,7 +139,7 @@ func TestBrowserRemembers(t *testing.T) {
 
 // While relay is away the page is empty, and it goes on by itself.
 func TestServerGoesAndComesBack(t *testing.T) {
-	s := newSite(t, func(c *overlay.Settings) { quiet(c); c.Widgets = []string{"alerts", "ticker", "counter"} })
+	s := newSite(t, func(c *overlay.Settings) { quiet(c); c.Widgets = []overlay.Widget{"alerts", "ticker", "counter"} })
 	tab := s.page("widget=alerts", webtest.Options{Script: watchDraws})
 	s.put(1, 0)
 	s.drawn(tab, "t000001")

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -65,6 +67,34 @@ func (s *Stage) File(name string) (data []byte, contentType string, err error) {
 		return nil, "", fmt.Errorf("file %s of overlay %s: %w", name, s.name, err)
 	}
 	return data, kind.contentType, nil
+}
+
+// Files returns the names of the files that the settings need, sorted.
+func (s *Settings) Files() []string {
+	names := slices.Collect(maps.Values(s.Pictures))
+	if sound := s.soundFile(); sound != "" {
+		names = append(names, sound)
+	}
+	if s.Theme == ThemeCustom {
+		names = append(names, "custom.html")
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// CheckFiles returns an error that names the files that the settings need and that a page cannot get from the folder dir.
+func (s *Settings) CheckFiles(dir string) error {
+	var missing []string
+	var last error
+	for _, name := range s.Files() {
+		if _, err := readWithin(dir, name); err != nil {
+			missing, last = append(missing, name), err
+		}
+	}
+	if last == nil {
+		return nil
+	}
+	return fmt.Errorf("read %s: %w", strings.Join(missing, ", "), last)
 }
 
 // readWithin reads a regular file of a folder. No link leads out of it.

@@ -119,10 +119,10 @@ func pageRequest(r *http.Request) (PageRequest, error) {
 	}
 	if list := q.Get("widget"); list != "" {
 		for w := range strings.SplitSeq(list, ",") {
-			if !slices.Contains([]string{WidgetAlerts, WidgetTicker, WidgetCounter}, w) {
-				return p, &usageError{fmt.Sprintf("widget %.20q is unknown; use alerts, ticker, counter", w)}
+			if known := Widget(w).Words(); !slices.Contains(known, w) {
+				return p, &usageError{fmt.Sprintf("widget %.20q is unknown; use %s", w, strings.Join(known, ", "))}
 			}
-			p.Widgets = append(p.Widgets, w)
+			p.Widgets = append(p.Widgets, Widget(w))
 		}
 	}
 	return p, nil

@@ -36,7 +36,7 @@ func TestTextsStayInTheBox(t *testing.T) {
 		var none any
 		tab.Eval(scene, &none)
 		for _, theme := range []string{overlay.ThemeClean, overlay.ThemePop, overlay.ThemeNight} {
-			must(t, s.stages.Replace(context.Background(), map[string]overlay.Settings{name: settings(t, lasting, func(c *overlay.Settings) { c.Theme = theme })}))
+			must(t, s.stages.Replace(context.Background(), map[string]overlay.Settings{name: settings(t, lasting, func(c *overlay.Settings) { c.Theme = overlay.Theme(theme) })}))
 			tab.WaitFor(fmt.Sprintf("document.documentElement.dataset.theme === %q", theme))
 			for kind, text := range texts {
 				if size[0] < 1920 && kind != "words" && kind != "zalgo" && kind != "long" && kind != "emoji" {
@@ -85,7 +85,7 @@ func wantInside(t *testing.T, tab *webtest.Tab, what string) {
 // The widgets show the recent treats and the goal.
 func TestWidgets(t *testing.T) {
 	s := newSite(t, func(c *overlay.Settings) {
-		c.Widgets, c.Goal = []string{overlay.WidgetAlerts, overlay.WidgetTicker, overlay.WidgetCounter}, overlay.Goal{Count: 20, Period: overlay.PeriodToday, Text: "Pizza party"}
+		c.Widgets, c.Goal = []overlay.Widget{overlay.WidgetAlerts, overlay.WidgetTicker, overlay.WidgetCounter}, overlay.Goal{Count: 20, Period: overlay.PeriodToday, Text: "Pizza party"}
 		c.MinTime, c.MaxTime, c.MergeAfter = time.Second, time.Second, 1
 	})
 	for _, theme := range []string{overlay.ThemeClean, overlay.ThemePop, overlay.ThemeNight} {

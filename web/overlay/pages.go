@@ -23,7 +23,7 @@ type PageRequest struct {
 	ID      string   // of the page, chosen by it at random; a page that connects again has the same
 	Account string   // the only account that its key opens; empty: all
 	Agent   string   // the browser
-	Widgets []string // instead of those of the settings; empty: those
+	Widgets []Widget // instead of those of the settings; empty: those
 	Preview bool     // it shows what others show, and does not count as a page
 }
 
@@ -61,8 +61,8 @@ type show struct {
 
 // pageSettings are the settings for a page.
 type pageSettings struct {
-	Theme    string   `json:"theme"`
-	Widgets  []string `json:"widgets"`
+	Theme    Theme    `json:"theme"`
+	Widgets  []Widget `json:"widgets"`
 	Layout   Layout   `json:"layout"`
 	Locale   string   `json:"locale"`
 	Muted    bool     `json:"muted"`
@@ -156,7 +156,7 @@ func (s *Stage) broadcast(messages ...Message) {
 }
 
 // shownOn reports whether a page has a widget.
-func (s *Stage) shownOn(p *Page, widget string) bool {
+func (s *Stage) shownOn(p *Page, widget Widget) bool {
 	if len(p.request.Widgets) > 0 {
 		return slices.Contains(p.request.Widgets, widget)
 	}
@@ -275,6 +275,7 @@ func (s *Stage) report(r Report) (save bool, err error) {
 		if t.started.IsZero() {
 			now := s.now()
 			t.started = now
+			s.shownCount++
 			s.settle(now)
 			return true, nil
 		}

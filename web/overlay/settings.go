@@ -11,81 +11,122 @@ import (
 	"time"
 )
 
-// Settings configure one overlay: what is under overlays.NAME in relay.yaml.
+// Settings configure one overlay: its section overlays.NAME in relay.yaml. The tags value, min, max and off, the words of the types and the first
+// paragraph of each comment are those of a key of the configuration, which reads the settings and checks them against all these.
 type Settings struct {
-	// Accounts (yaml: accounts) are the accounts whose treats are shown. Empty: all.
-	Accounts []string `yaml:"accounts"`
+	// The accounts with the treats that the overlay shows.
+	//
+	// Default: all.
+	Accounts []string `yaml:"accounts" value:"list of names"`
 	Look     `yaml:",inline"`
 	Timing   `yaml:",inline"`
 	Audio    `yaml:",inline"`
-	// HideWords (yaml: hide_words) are words that are replaced by asterisks, in any case and with or without accents.
+	// Words that the overlay replaces by asterisks in any case, with or without accents.
 	HideWords []string `yaml:"hide_words"`
-	// Tests (yaml: tests) is show or skip: whether test treats of "relay trigger" are shown. Default: show.
-	Tests string `yaml:"tests"`
+	// Whether the overlay shows the test treats of `relay trigger`.
+	Tests Tests `yaml:"tests"`
 }
 
 // Look is how an overlay looks.
 type Look struct {
-	// Theme (yaml: theme) is clean, pop, night or custom. custom reads custom.html and custom.css from the overlay's
-	// folder. Default: clean.
-	Theme string `yaml:"theme"`
-	// Widgets (yaml: widgets) are any of alerts, ticker and counter. Default: alerts.
-	Widgets []string `yaml:"widgets"`
-	// Position (yaml: position) is where the box is.
+	// The look. `custom`: your own, from `custom.html` and `custom.css` in the overlay's folder.
+	Theme Theme `yaml:"theme"`
+	// The parts of the page: alert box, recent treats, counter.
+	//
+	// Default: `[alerts]`.
+	Widgets []Widget `yaml:"widgets"`
+	// The box with the alerts.
 	Position Layout `yaml:"position"`
-	// Pictures (yaml: pictures) are files in the overlay's folder by a word in the title of a treat. The word default
-	// stands for all others.
-	Pictures map[string]string `yaml:"pictures"`
-	// Goal (yaml: goal) is what the counter counts towards.
+	// A picture in the overlay's folder for each word that the title of a treat may have, such as `{pizza: pizza.png}`. The word `default` stands
+	// for all other titles.
+	//
+	// Default: emoji that relay chooses.
+	Pictures map[string]string `yaml:"pictures" value:"words with names of png, jpg, gif, webp, avif or svg files"`
+	// The counter of treats.
 	Goal Goal `yaml:"goal"`
-	// Locale (yaml: locale) is the language of relay's own words on screen, as in en or pt-BR. Default: en.
-	Locale string `yaml:"locale"`
+	// The language of relay's own words on screen.
+	Locale string `yaml:"locale" value:"language tag such as 'pt-BR'"`
 }
 
 // Layout is a place on the page. The numbers are percentages of its width and height.
 type Layout struct {
-	X      int `yaml:"x" json:"x"`
-	Y      int `yaml:"y" json:"y"`
-	Width  int `yaml:"width" json:"width"`
-	Height int `yaml:"height" json:"height"`
-	// Align (yaml: align) is left, center or right: where in its box an alert is.
-	Align string `yaml:"align" json:"align"`
+	// The left edge of the alert box, in percent of the page's width.
+	X int `yaml:"x" json:"x" min:"0" max:"95"`
+	// The top edge of the alert box, in percent of the page's height.
+	Y int `yaml:"y" json:"y" min:"0" max:"95"`
+	// The width of the alert box, in percent of the page's width.
+	Width int `yaml:"width" json:"width" min:"5" max:"100"`
+	// The height of the alert box, in percent of the page's height.
+	Height int `yaml:"height" json:"height" min:"5" max:"100"`
+	// Where in the box an alert is.
+	Align Align `yaml:"align" json:"align"`
 }
 
 // Goal is a number of treats to reach.
 type Goal struct {
-	// Count (yaml: count) is the number. 0: the counter shows no goal.
-	Count int `yaml:"count" json:"count"`
-	// Period (yaml: period) is today, stream or month: what the counter counts. Default: today.
-	Period string `yaml:"period" json:"period"`
-	// Text (yaml: text) is the caption of the counter.
+	// How many treats the counter counts towards. `0`: it shows no goal.
+	Count int `yaml:"count" json:"count" min:"0"`
+	// The time in which the counter counts.
+	Period Period `yaml:"period" json:"period"`
+	// The caption of the counter.
 	Text string `yaml:"text" json:"text"`
 }
 
 // Timing is how long alerts stay.
 type Timing struct {
-	// MaxTime (yaml: max_time) is how long an alert stays when no other waits, MinTime (yaml: min_time) when five or more
-	// wait. Defaults: 8s and 3s.
-	MinTime time.Duration `yaml:"min_time"`
-	MaxTime time.Duration `yaml:"max_time"`
-	// MergeAfter (yaml: merge_after) is how many treats wait at most; one alert stands for those beyond. 0: no limit.
-	// Default: 10.
-	MergeAfter int `yaml:"merge_after"`
-	// MaxAge (yaml: max_age) is the age at which a treat is not shown any more. 0: no limit. Default: 10m.
-	MaxAge time.Duration `yaml:"max_age"`
+	// How long an alert stays when five or more treats wait.
+	MinTime time.Duration `yaml:"min_time" min:"1s" max:"1h"`
+	// How long an alert stays when no treat waits.
+	MaxTime time.Duration `yaml:"max_time" min:"1s" max:"1h"`
+	// How many treats may wait. If there are more, one alert stands for those beyond: "and 12 more treats". `0`: no limit.
+	MergeAfter int `yaml:"merge_after" min:"0" max:"999"`
+	// How old a treat may be when the overlay shows it as new. `off`: no limit.
+	MaxAge time.Duration `yaml:"max_age" min:"1s" off:"0"`
 }
 
 // Audio is what an overlay plays.
 type Audio struct {
-	// Sound (yaml: sound) is chime, pop, none or a file in the overlay's folder. Default: chime.
-	Sound string `yaml:"sound"`
-	// Volume (yaml: volume) is that of sound and speech, 0 to 100. Default: 60.
-	Volume int `yaml:"volume"`
-	// Speech (yaml: speech) makes the browser read each alert aloud. Default: false.
+	// The sound of an alert: one of relay's own, none, or a file in the overlay's folder.
+	Sound string `yaml:"sound" value:"'chime', 'pop', 'none', or the name of a wav, mp3, ogg or m4a file"`
+	// How loud sound and speech are.
+	Volume int `yaml:"volume" min:"0" max:"100"`
+	// Whether the browser reads each alert aloud.
 	Speech bool `yaml:"speech"`
-	// SpeechLanguage (yaml: speech_language) selects its voice, as in en-GB. Default: that of the locale.
-	SpeechLanguage string `yaml:"speech_language"`
+	// The language of its voice.
+	//
+	// Default: the one of `locale`.
+	SpeechLanguage string `yaml:"speech_language" value:"language tag such as 'en-GB'"`
 }
+
+// Theme is a look of an overlay.
+type Theme string
+
+// Words returns all themes.
+func (Theme) Words() []string { return []string{ThemeClean, ThemePop, ThemeNight, ThemeCustom} }
+
+// Widget is a part of an overlay page.
+type Widget string
+
+// Words returns all widgets.
+func (Widget) Words() []string { return []string{WidgetAlerts, WidgetTicker, WidgetCounter} }
+
+// Period is the time in which the counter counts.
+type Period string
+
+// Words returns all periods.
+func (Period) Words() []string { return []string{PeriodToday, PeriodStream, PeriodMonth} }
+
+// Tests is what happens to test treats.
+type Tests string
+
+// Words returns both choices.
+func (Tests) Words() []string { return []string{TestsShow, TestsSkip} }
+
+// Align is where in its box an alert is.
+type Align string
+
+// Words returns all places.
+func (Align) Words() []string { return []string{AlignLeft, AlignCenter, AlignRight} }
 
 // What the settings can be.
 const (
@@ -118,7 +159,7 @@ const (
 func NewSettings() Settings {
 	return Settings{
 		Look: Look{
-			Theme: ThemeClean, Widgets: []string{WidgetAlerts}, Locale: "en", Goal: Goal{Period: PeriodToday},
+			Theme: ThemeClean, Widgets: []Widget{WidgetAlerts}, Locale: "en", Goal: Goal{Period: PeriodToday},
 			Position: Layout{X: 20, Y: 6, Width: 60, Height: 44, Align: AlignCenter},
 		},
 		Timing: Timing{MinTime: 3 * time.Second, MaxTime: 8 * time.Second, MergeAfter: 10, MaxAge: 10 * time.Minute},
@@ -129,7 +170,7 @@ func NewSettings() Settings {
 
 // SettingError is a fault of one setting.
 type SettingError struct {
-	Key string // as in position.x
+	Key string // such as position.x, pictures.pizza or hide_words[2]
 	Err error
 }
 
@@ -149,63 +190,45 @@ func (f *faults) want(ok bool, key, format string, args ...any) {
 	}
 }
 
-// oneOf adds a fault unless value is among the known ones.
-func (f *faults) oneOf(key, value string, known ...string) {
-	f.want(slices.Contains(known, value), key, "%q is unknown; use %s", value, strings.Join(known, ", "))
-}
-
-// Check returns every fault as a [SettingError], joined.
+// Check returns the faults that the types and tags of the keys do not exclude, each as a [SettingError], joined.
 func (s *Settings) Check() error {
 	var f faults
 	s.Look.check(&f)
-	s.Timing.check(&f)
+	f.want(s.MaxTime >= s.MinTime, "max_time", "%v is shorter than min_time (%v)", s.MaxTime, s.MinTime)
 	s.Audio.check(&f)
-	for _, w := range s.HideWords {
-		f.want(len(words(w)) == 1, "hide_words", "%q is not one word; write each word on its own", w)
+	for i, w := range s.HideWords {
+		f.want(len(words(w)) == 1, fmt.Sprintf("hide_words[%d]", i), "%q is not one word; write each word on its own", w)
 	}
-	f.oneOf("tests", s.Tests, TestsShow, TestsSkip)
 	return errors.Join(f...)
 }
 
 func (l *Look) check(f *faults) {
-	f.oneOf("theme", l.Theme, ThemeClean, ThemePop, ThemeNight, ThemeCustom)
 	f.want(len(l.Widgets) > 0, "widgets", "is empty; use alerts, ticker, counter")
-	for _, w := range l.Widgets {
-		f.oneOf("widgets", w, WidgetAlerts, WidgetTicker, WidgetCounter)
-	}
-	if err := l.Position.Check(); err != nil {
-		*f = append(*f, err)
-	}
+	l.Position.check(f)
 	for _, word := range slices.Sorted(maps.Keys(l.Pictures)) {
-		f.want(len(words(word)) > 0, "pictures", "%q has no letter; use a word of the title", word)
-		file := l.Pictures[word]
-		f.want(isFile(file), "pictures", "%q is not the name of a file; put it in the overlay's folder and write only its name", file)
-		f.want(!isFile(file) || mediaType(file).picture, "pictures", "%q is not a picture; use png, jpg, gif, webp, avif or svg", file)
+		key, file := "pictures."+word, l.Pictures[word]
+		f.want(len(words(word)) > 0, key, "%q has no letter; use a word of the title", word)
+		f.want(isFile(file), key, "%q is not the name of a file; put it in the overlay's folder and write only its name", file)
+		f.want(!isFile(file) || mediaType(file).picture, key, "%q is not a picture; use png, jpg, gif, webp, avif or svg", file)
 	}
-	f.want(l.Goal.Count >= 0, "goal.count", "%d is negative; use 0 for no goal", l.Goal.Count)
-	f.oneOf("goal.period", l.Goal.Period, PeriodToday, PeriodStream, PeriodMonth)
 	f.want(isLanguage(l.Locale), "locale", "%q is not a language tag; write it as in en or pt-BR", l.Locale)
 }
 
-// Check returns a [SettingError] if the layout is not within the page.
+// Check returns a [SettingError] for each number that puts the box outside the page, and for an unknown alignment, joined.
 func (l Layout) Check() error {
 	var f faults
+	l.check(&f)
+	return errors.Join(f...)
+}
+
+func (l Layout) check(f *faults) {
 	for _, v := range []struct {
 		key               string
 		value, start, low int
 	}{{"x", l.X, 0, 0}, {"y", l.Y, 0, 0}, {"width", l.Width, l.X, 5}, {"height", l.Height, l.Y, 5}} {
 		f.want(v.value >= v.low && v.start+v.value <= 100, "position."+v.key, "%d%% is outside the page; use %d to %d", v.value, v.low, 100-v.start)
 	}
-	f.oneOf("position.align", l.Align, AlignLeft, AlignCenter, AlignRight)
-	return errors.Join(f...)
-}
-
-func (t *Timing) check(f *faults) {
-	const longest = time.Hour
-	f.want(t.MinTime >= time.Second && t.MinTime <= longest, "min_time", "%v is out of range; use 1s to 1h", t.MinTime)
-	f.want(t.MaxTime >= t.MinTime && t.MaxTime <= longest, "max_time", "%v is out of range; use min_time (%v) to 1h", t.MaxTime, t.MinTime)
-	f.want(t.MergeAfter >= 0 && t.MergeAfter < readAhead, "merge_after", "%d is out of range; use 0 (no limit) to %d", t.MergeAfter, readAhead-1)
-	f.want(t.MaxAge >= 0, "max_age", "%v is negative; use 0 for no limit", t.MaxAge)
+	f.want(slices.Contains(l.Align.Words(), string(l.Align)), "position.align", "%q is unknown; use %s", l.Align, strings.Join(l.Align.Words(), ", "))
 }
 
 func (a *Audio) check(f *faults) {
@@ -213,7 +236,6 @@ func (a *Audio) check(f *faults) {
 		f.want(isFile(a.Sound) && mediaType(a.Sound).sound, "sound",
 			"%q is neither chime, pop, none nor a sound; put a wav, mp3, ogg or m4a in the overlay's folder and write only its name", a.Sound)
 	}
-	f.want(a.Volume >= 0 && a.Volume <= 100, "volume", "%d is out of range; use 0 to 100", a.Volume)
 	f.want(a.SpeechLanguage == "" || isLanguage(a.SpeechLanguage), "speech_language", "%q is not a language tag; write it as in en-GB", a.SpeechLanguage)
 }
 
@@ -228,8 +250,8 @@ func (a *Audio) soundFile() string {
 // CheckName returns an error unless name can be that of an overlay: it is a part of a URL, of a key of the state, and the
 // name of a folder.
 func CheckName(name string) error {
-	if !regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`).MatchString(name) {
-		return fmt.Errorf("%q cannot be the name of an overlay; use 1 to 64 letters, digits, '-' and '_'", name)
+	if !regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`).MatchString(name) {
+		return fmt.Errorf("%q cannot be the name of an overlay: a name has 1 to 63 of a-z, 0-9, _ and -, and begins with a letter or digit", name)
 	}
 	return nil
 }

@@ -47,7 +47,9 @@ type screen struct {
 	turn     *turn            // nil: no alert
 	lastTurn uint64
 	shown    *Shown
-	stopped  bool
+	// shownCount is the number of alerts that pages began to show.
+	shownCount uint64
+	stopped    bool
 }
 
 // disk tells which changes are saved.

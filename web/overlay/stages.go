@@ -162,6 +162,15 @@ func (s *Stages) States() []State {
 	return all
 }
 
+// Stats returns the numbers of every overlay, by name.
+func (s *Stages) Stats() map[string]Stats {
+	all := make(map[string]Stats)
+	for _, st := range s.all() {
+		all[st.name] = st.stats()
+	}
+	return all
+}
+
 // Stop takes every alert off every screen at once, and keeps them off until Start, also after a restart. Treats wait. If
 // it cannot be saved, it holds until relay restarts.
 func (s *Stages) Stop(ctx context.Context) error { return s.setStopped(ctx, "stop", true) }

@@ -1,6 +1,8 @@
 package overlay
 
 import (
+	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -28,4 +30,12 @@ func FuzzClean(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A stage reads enough ahead to notice that more treats wait than may.
+func TestMergeAfterIsWithinReach(t *testing.T) {
+	field, _ := reflect.TypeFor[Timing]().FieldByName("MergeAfter")
+	if got := field.Tag.Get("max"); got != strconv.Itoa(readAhead-1) {
+		t.Errorf("merge_after may be at most %s, but a stage reads %d ahead", got, readAhead)
+	}
 }

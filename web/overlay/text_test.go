@@ -74,24 +74,16 @@ func TestTextsAreCleanAndShort(t *testing.T) {
 
 func TestSettingsFaults(t *testing.T) {
 	for key, change := range map[string]func(*overlay.Settings){
-		"theme":           func(s *overlay.Settings) { s.Theme = "neon" },
 		"widgets":         func(s *overlay.Settings) { s.Widgets = nil },
 		"position.x":      func(s *overlay.Settings) { s.Position.X = -1 },
 		"position.width":  func(s *overlay.Settings) { s.Position.X, s.Position.Width = 50, 60 },
 		"position.align":  func(s *overlay.Settings) { s.Position.Align = "top" },
-		"pictures":        func(s *overlay.Settings) { s.Pictures = map[string]string{"pizza": "../secret.png"} },
-		"goal.period":     func(s *overlay.Settings) { s.Goal.Period = "year" },
-		"goal.count":      func(s *overlay.Settings) { s.Goal.Count = -1 },
+		"pictures.pizza":  func(s *overlay.Settings) { s.Pictures = map[string]string{"pizza": "../secret.png"} },
 		"locale":          func(s *overlay.Settings) { s.Locale = "<b>" },
-		"min_time":        func(s *overlay.Settings) { s.MinTime = 0 },
 		"max_time":        func(s *overlay.Settings) { s.MaxTime = time.Second },
-		"merge_after":     func(s *overlay.Settings) { s.MergeAfter = 1000 },
-		"max_age":         func(s *overlay.Settings) { s.MaxAge = -1 },
 		"sound":           func(s *overlay.Settings) { s.Sound = "bell" },
-		"volume":          func(s *overlay.Settings) { s.Volume = 101 },
 		"speech_language": func(s *overlay.Settings) { s.SpeechLanguage = "English!" },
-		"hide_words":      func(s *overlay.Settings) { s.HideWords = []string{"two words"} },
-		"tests":           func(s *overlay.Settings) { s.Tests = "no" },
+		"hide_words[1]":   func(s *overlay.Settings) { s.HideWords = []string{"one", "two words"} },
 	} {
 		s := overlay.NewSettings()
 		change(&s)
@@ -106,7 +98,7 @@ func TestSettingsFaults(t *testing.T) {
 	} {
 		settings(t, ok)
 	}
-	for overlayName, ok := range map[string]bool{"main": true, "a-b_C1": true, "": false, "a.b": false, "../x": false, strings.Repeat("x", 65): false} {
+	for overlayName, ok := range map[string]bool{"main": true, "a-b_c1": true, "A": false, "_a": false, "": false, "a.b": false, "../x": false, strings.Repeat("x", 64): false} {
 		if err := overlay.CheckName(overlayName); (err == nil) != ok {
 			t.Errorf("name %q: %v", overlayName, err)
 		}

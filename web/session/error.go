@@ -13,6 +13,18 @@ var (
 	ErrNoPassword = errors.New("relay has no password for its pages")
 )
 
+// FileError says that a password file cannot be used, and what to do. It does not quote the file.
+type FileError struct {
+	Key string // of the configuration, such as http.password_file
+	Err error
+}
+
+// Error says which file it is.
+func (e *FileError) Error() string { return "read " + e.Key + ": " + e.Err.Error() }
+
+// Unwrap returns Err.
+func (e *FileError) Unwrap() error { return e.Err }
+
 // LimitError says that there were too many attempts.
 type LimitError struct {
 	RetryAfter time.Duration // when the next attempt is possible

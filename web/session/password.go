@@ -125,7 +125,7 @@ func (p *passwords) read() error {
 		valid[f.role] = p.fingerprint(password.Reveal())
 	}
 	if len(p.files) == 2 && valid[Owner] == valid[Moderator] {
-		return fmt.Errorf("read %s %s: it has the same password as %s; give moderators another one", p.files[1].key, p.files[1].path, p.files[0].key)
+		return &FileError{p.files[1].key, fmt.Errorf("%s has the same password as %s; give moderators another one", p.files[1].path, p.files[0].key)}
 	}
 	p.valid, p.stats, p.checked = valid, stats, time.Now()
 	return nil
@@ -135,16 +135,20 @@ func (p *passwords) read() error {
 func (f *passwordFile) read() (secret.String, error) {
 	password, err := secret.ReadLine(f.path)
 	if err != nil {
-		return secret.String{}, fmt.Errorf("read %s: %w; write a password of at least %d characters in one line of the file", f.key, err, MinPassword)
+		return secret.String{}, f.fault("%w; write a password of at least %d characters in one line of the file", err, MinPassword)
 	}
 	n := utf8.RuneCountInString(password.Reveal())
 	switch {
 	case n < MinPassword:
-		return secret.String{}, fmt.Errorf("read %s %s: the password has %d characters; choose one of at least %d", f.key, f.path, n, MinPassword)
+		return secret.String{}, f.fault("%s: the password has %d characters; choose one of at least %d", f.path, n, MinPassword)
 	case len(password.Reveal()) > MaxPassword:
-		return secret.String{}, fmt.Errorf("read %s %s: the password has %d bytes; choose one of at most %d", f.key, f.path, len(password.Reveal()), MaxPassword)
+		return secret.String{}, f.fault("%s: the password has %d bytes; choose one of at most %d", f.path, len(password.Reveal()), MaxPassword)
 	}
 	return password, nil
+}
+
+func (f *passwordFile) fault(format string, args ...any) error {
+	return &FileError{f.key, fmt.Errorf(format, args...)}
 }
 
 func (p *passwords) fingerprint(password string) (f fingerprint) {

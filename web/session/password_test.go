@@ -45,13 +45,13 @@ func TestNoPassword(t *testing.T) {
 func TestPasswordFileThatCannotBeUsed(t *testing.T) {
 	dir := t.TempDir()
 	for name, want := range map[string]struct{ text, want string }{
-		"short":    {"elevenchars", "http.password_file %: the password has 11 characters; choose one of at least 12"},
-		"umlauts":  {"äöüäöüäöü", "http.password_file %: the password has 9 characters; choose one of at least 12"},
-		"long":     {strings.Repeat("x", 1025), "http.password_file %: the password has 1025 bytes; choose one of at most 1024"},
+		"short":    {"elevenchars", "http.password_file: %: the password has 11 characters; choose one of at least 12"},
+		"umlauts":  {"äöüäöüäöü", "http.password_file: %: the password has 9 characters; choose one of at least 12"},
+		"long":     {strings.Repeat("x", 1025), "http.password_file: %: the password has 1025 bytes; choose one of at most 1024"},
 		"empty":    {"", "read http.password_file: % is empty; write a password of at least 12 characters in one line of the file"},
 		"lines":    {"secret-line-one\nsecret-line-two", "read http.password_file: % holds more than one line of text; write a password"},
 		"missing":  {"-", "read http.password_file: open %"},
-		"the same": {moderatorPassword, "it has the same password as http.password_file; give moderators another one"},
+		"the same": {moderatorPassword, "has the same password as http.password_file; give moderators another one"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(dir, name)

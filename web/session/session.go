@@ -59,7 +59,7 @@ type link struct {
 	life time.Duration
 }
 
-// New returns an empty set of sessions. The error names a password file that cannot be used, and says what to do.
+// New returns an empty set of sessions. The error is a [*FileError] if a password file cannot be used.
 func New(cfg Config) (*Sessions, error) {
 	p, err := newPasswords(cfg)
 	if err != nil {
@@ -169,6 +169,19 @@ func (s *Sessions) Role(token string) Role {
 	}
 	one.used = time.Now()
 	return one.role
+}
+
+// Count returns how many sessions each role has that logs in.
+func (s *Sessions) Count() map[Role]int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := map[Role]int{Owner: 0, Moderator: 0}
+	for _, one := range s.open {
+		if !one.expired() {
+			all[one.role]++
+		}
+	}
+	return all
 }
 
 // End ends the session with this token, if there is one.

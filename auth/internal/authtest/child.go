@@ -23,14 +23,14 @@ type Child struct {
 	lines chan string
 }
 
-// Send starts a child. Its TestChild reads the errand with [Errand].
-func Send(t *testing.T, errand any, env ...string) *Child {
+// Send starts a child. Its TestChild reads the task with [ChildTask].
+func Send(t *testing.T, task any, env ...string) *Child {
 	t.Helper()
 	binary, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := json.Marshal(errand)
+	text, err := json.Marshal(task)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,14 +63,14 @@ func Send(t *testing.T, errand any, env ...string) *Child {
 	return c
 }
 
-// Errand decodes the task of this process into errand. It reports false in the parent.
-func Errand(t *testing.T, errand any) bool {
+// ChildTask decodes the task of this process into task. It reports false in the parent.
+func ChildTask(t *testing.T, task any) bool {
 	t.Helper()
 	text := os.Getenv(errandVariable)
 	if text == "" {
 		return false
 	}
-	if err := json.Unmarshal([]byte(text), errand); err != nil {
+	if err := json.Unmarshal([]byte(text), task); err != nil {
 		t.Fatal(err)
 	}
 	return true

@@ -1,7 +1,7 @@
 // Package breaker decides when a delivery to a sink may start. It implements the circuit breaker and the limits of a
 // sink, and stores the sink's state, which the operator can change too.
 //
-// It knows no events, only numbers, results and times. Start reading at [Breaker.Enter] and [Breaker.Leave]; [Keeper]
+// It works on numbers, results and times, not on events. Start reading at [Breaker.Enter] and [Breaker.Leave]; [Keeper]
 // connects a breaker to the state on disk.
 package breaker
 
@@ -253,10 +253,10 @@ func (b *Breaker) EnterMore(ctx context.Context) bool {
 	return b.limits.rate == nil || b.limits.rate.Wait(ctx) == nil
 }
 
-// Hopeless reports whether to give up an event although nothing shows that the destination accepts others. That is so
+// ShouldGiveUp reports whether to give up an event although nothing shows that the destination accepts others. That is so
 // if for a long time (see [Policy]) all refusals blamed the event, and it is the only refused event or no other can be
 // tried in its place.
-func (b *Breaker) Hopeless(number uint64, only bool) bool {
+func (b *Breaker) ShouldGiveUp(number uint64, only bool) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now, r := time.Now(), &b.refusals
@@ -362,17 +362,17 @@ func (b *Breaker) WakeWaiters() {
 	}
 }
 
-// Premature reports whether an event refused at that time need not wait for its own schedule: the destination is down, so
+// MayRetryEarly reports whether an event refused at that time need not wait for its own schedule: the destination is down, so
 // that the event can be the probe, or was down then. The channel is closed when that changes.
-func (b *Breaker) Premature(refused time.Time) (bool, <-chan struct{}) {
+func (b *Breaker) MayRetryEarly(refused time.Time) (bool, <-chan struct{}) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	then := !refused.Before(b.outage[0]) && !refused.After(b.outage[1])
 	return then || !b.state.DownSince.IsZero(), b.changed
 }
 
-// Now returns the state, and a channel that is closed when it changes.
-func (b *Breaker) Now() (journal.SinkState, <-chan struct{}) {
+// State returns the state, and a channel that is closed when it changes.
+func (b *Breaker) State() (journal.SinkState, <-chan struct{}) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.state, b.changed

@@ -13,7 +13,7 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// breakerLog keeps what a breaker reports.
+// eventLog keeps what a breaker reports.
 type eventLog struct {
 	mu     sync.Mutex
 	events []event
@@ -107,7 +107,7 @@ func TestBreakerHonoursRetryAfter(t *testing.T) {
 		start := time.Now()
 		g.Leave(p, 1, false, pipeline.RetryAfter(2*time.Hour, errDown))
 		g.Leave(other, 2, false, pipeline.RetryAfter(3*time.Hour, errDown)) // it was on its way already, and was told more
-		state, _ := g.Now()
+		state, _ := g.State()
 		data, err := json.Marshal(state)
 		if err != nil {
 			t.Fatal(err)
@@ -157,7 +157,7 @@ func TestBreakerTrips(t *testing.T) {
 		if g.Open() {
 			t.Fatal("still open after three events in a row were refused")
 		}
-		if state, _ := g.Now(); !state.DownSince.Equal(since) {
+		if state, _ := g.State(); !state.DownSince.Equal(since) {
 			t.Errorf("down since %v, want the first refusal at %v", state.DownSince, since)
 		}
 		try(4, false, refused) // a probe: an answer is not enough now
@@ -194,7 +194,7 @@ func TestBreakerDisables(t *testing.T) {
 		}
 		g.applyOperator(journal.SinkState{}, 1) // older than the destination's word, which is not on disk yet
 		g.saved(2, true)
-		if state, _ := g.Now(); state.DisabledSince.IsZero() {
+		if state, _ := g.State(); state.DisabledSince.IsZero() {
 			t.Error("the destination's word is undone by what was on disk before it")
 		}
 		g.saved(4, false) // what the operator said in revision 3 is in this one too
@@ -319,23 +319,23 @@ func TestRefusalsInARowAreAnOutage(t *testing.T) {
 			for range 3 {
 				try(1, err)
 			}
-			if !g.Failing() || g.Hopeless(1, false) {
+			if !g.Failing() || g.ShouldGiveUp(1, false) {
 				t.Errorf("%s: down is %v though nothing is accepted", name, g.Failing())
 			}
 			for began := time.Now(); time.Since(began) < 15*time.Minute; {
 				try(1, err)
 			}
-			if got := g.Hopeless(1, false); got != (name == "wrong event") {
+			if got := g.ShouldGiveUp(1, false); got != (name == "wrong event") {
 				t.Errorf("%s: hopeless is %v after 15 minutes", name, got)
 			}
 			for began := time.Now(); time.Since(began) < 15*time.Minute; {
 				try(1, err)
 				try(2, err)
 			}
-			if g.Hopeless(1, false) || g.Hopeless(2, false) {
+			if g.ShouldGiveUp(1, false) || g.ShouldGiveUp(2, false) {
 				t.Errorf("%s: two are refused", name)
 			}
-			if got := g.Hopeless(2, true); got != (name == "wrong event") || g.Hopeless(1, true) {
+			if got := g.ShouldGiveUp(2, true); got != (name == "wrong event") || g.ShouldGiveUp(1, true) {
 				t.Errorf("%s: hopeless is %v after 15 minutes, and no other can be tried", name, got)
 			}
 			try(1, nil)
@@ -382,7 +382,7 @@ func TestGivenUpEventsAreForgotten(t *testing.T) {
 		wrong := pipeline.Permanent(errors.New("status 400"))
 		for number := range uint64(3) {
 			tries := 0
-			for ; !g.Hopeless(number, false); tries++ {
+			for ; !g.ShouldGiveUp(number, false); tries++ {
 				p, _ := g.Enter(t.Context(), nil)
 				g.Leave(p, number, false, wrong)
 				if tries > 1000 {

@@ -18,7 +18,7 @@ func TestClockSetBack(t *testing.T) {
 		for start := range 3 {
 			s = kept(t, s)
 			at := now.Add(time.Duration(start) * 10 * time.Second)
-			if wasAhead := Wake(&s, at); wasAhead != (ahead > 0 && start == 0) {
+			if wasAhead := FromDisk(&s, at); wasAhead != (ahead > 0 && start == 0) {
 				t.Errorf("clock %v ahead, start %d: ahead is %v", ahead, start, wasAhead)
 			}
 			least := min(ahead, 0)
@@ -31,7 +31,7 @@ func TestClockSetBack(t *testing.T) {
 		}
 	}
 	disabled := journal.SinkState{DisabledSince: now.Add(time.Hour)}
-	if got := disabled; Wake(&got, now) || got != disabled {
+	if got := disabled; FromDisk(&got, now) || got != disabled {
 		t.Errorf("a sink that is disabled and not down: %+v", got)
 	}
 }

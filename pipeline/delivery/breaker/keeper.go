@@ -48,7 +48,7 @@ func NewKeeper(j *journal.Journal, sink string, metrics Metrics, logger zerolog.
 func (k *Keeper) Watch(b *Breaker, works func(since time.Time), alert func(pipeline.AlertData)) {
 	k.breaker, k.works, k.alert = b, works, alert
 	b.events.notify = k.observe
-	state, _ := b.Now()
+	state, _ := b.State()
 	k.metrics.show(state)
 	k.alerted = state.Alerted && !b.Open() // otherwise the operator has enabled the sink meanwhile
 }
@@ -56,7 +56,7 @@ func (k *Keeper) Watch(b *Breaker, works func(since time.Time), alert func(pipel
 // observe handles a change of the breaker.
 func (k *Keeper) observe(e event) {
 	k.mu.Lock()
-	state, _ := k.breaker.Now() // the newest state, since changes may be reported out of order
+	state, _ := k.breaker.State() // the newest state, since changes may be reported out of order
 	k.metrics.show(state)
 	alert := false
 	switch e.kind {
@@ -148,7 +148,7 @@ func (k *Keeper) save(ctx context.Context) error {
 	k.mu.Unlock()
 	now, gone := k.breaker.unsaved()
 	var revision uint64
-	err := clock.AtOnce(ctx, func(ctx context.Context) (err error) {
+	err := clock.WriteWithTimeout(ctx, func(ctx context.Context) (err error) {
 		revision, err = k.journal.UpdateSink(ctx, k.sink, func(s *journal.SinkState) {
 			s.DownSince, s.NotBefore, s.NotedAt = now.DownSince, clock.OnDisk(now.NotBefore), clock.OnDisk(now.NotedAt)
 			s.Refusing, s.Alerted = now.Refusing, alerted

@@ -167,13 +167,13 @@ func (b *Breaker) applyOperator(s journal.SinkState, revision uint64) {
 	b.report()
 }
 
-// Wake converts a state that was read from disk. It reports whether the clock was ahead when the state was written.
+// FromDisk converts a state that was read from disk. It reports whether the clock was ahead when the state was written.
 // Then it must be saved again, or the next start would calculate with the wrong time.
-func Wake(s *journal.SinkState, now time.Time) (ahead bool) {
+func FromDisk(s *journal.SinkState, now time.Time) (ahead bool) {
 	if s.NotBefore.IsZero() {
 		return false
 	}
-	s.NotBefore = clock.Waking(s.NotBefore, s.NotedAt, now)
+	s.NotBefore = clock.FromDisk(s.NotBefore, s.NotedAt, now)
 	if wrong := s.NotedAt.Sub(now); wrong > 0 {
 		s.DownSince, s.NotedAt = s.DownSince.Add(-wrong), now
 		return true

@@ -1,5 +1,5 @@
 // Package clock provides waits that a wrong system clock does not disturb: waits in memory use the monotonic clock, and
-// times from disk are checked when they are read. It imports no other package of relay.
+// times from disk are checked when they are read.
 package clock
 
 import (
@@ -15,9 +15,9 @@ import (
 // OnDisk converts a time to its form on disk.
 func OnDisk(t time.Time) time.Time { return t.UTC() }
 
-// Waking converts a due time from disk to the monotonic clock of now. noted is what the clock said when the time was
+// FromDisk converts a due time from disk to the monotonic clock of now. noted is what the clock said when the time was
 // set. If that clock was ahead and was set right since, the wait is no longer than intended then.
-func Waking(due, noted, now time.Time) time.Time {
+func FromDisk(due, noted, now time.Time) time.Time {
 	if due.IsZero() {
 		return due
 	}
@@ -56,8 +56,8 @@ func Await(ctx context.Context, hurry, changed <-chan struct{}, wait time.Durati
 	return true
 }
 
-// AtOnce calls write to record what has already happened. It works after ctx has ended, but takes at most 2 s.
-func AtOnce(ctx context.Context, write func(context.Context) error) error {
+// WriteWithTimeout calls write to record what has already happened. It works after ctx has ended, but takes at most 2 s.
+func WriteWithTimeout(ctx context.Context, write func(context.Context) error) error {
 	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), 2*time.Second, errRecordLate)
 	defer cancel()
 	err := write(ctx)

@@ -176,9 +176,9 @@ func Verify(ctx context.Context, j *journal.Journal, at Position) (to Position, 
 	return Position{Next: records[0].Number, Time: at.Time}, true, nil
 }
 
-// Refit adapts a cursor to a journal with other entries from a number on. Entries from there to the cursor are new, and
+// Rebase adapts a cursor to a journal with other entries from a number on. Entries from there to the cursor are new, and
 // so become open. Settled numbers that no longer exist stay settled.
-func Refit(ctx context.Context, j *journal.Journal, c journal.Cursor, from uint64) (fit journal.Cursor, fresh Numbers, err error) {
+func Rebase(ctx context.Context, j *journal.Journal, c journal.Cursor, from uint64) (fit journal.Cursor, fresh Numbers, err error) {
 	last := Position{Time: c.LastTime}
 	for at := from; at < c.Next; at = last.Next {
 		records, err := j.Read(ctx, at, ReadAtOnce)

@@ -4,7 +4,7 @@
 // Each cursor has two durable copies, one in a file for all lanes and one in the journal's state. Either suffices. A
 // position includes the id of the record before it, which reveals a journal that was replaced or has lost its end.
 //
-// The package knows no lanes: a lane provides its current cursor as a function. Start reading at [Store] and
+// A lane provides its current cursor as a function. Start reading at [Store] and
 // [Position].
 package cursor
 
@@ -34,6 +34,9 @@ const (
 	// process repeats no more than that. writePause is the shortest interval between such writes.
 	writeAfter = 200
 	writePause = 5 * time.Millisecond
+	// writeNow is the number of settled deliveries after which a lane writes the file itself: the saver is behind, because
+	// the disk is slow to sync or the machine is busy.
+	writeNow = 1000
 	// copyEvery is how often changed cursors are copied to the state.
 	copyEvery = time.Second
 	// idleEvery is how often the cursors of lanes are saved that only skip records.
@@ -96,6 +99,13 @@ func (s *dirtySet) settle(n int) bool {
 	return s.settled >= writeAfter
 }
 
+// behind reports whether there are so many that the file must be written now.
+func (s *dirtySet) behind() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.settled >= writeNow
+}
+
 func (s *dirtySet) add(sink string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -133,6 +143,15 @@ func (s *Store) Settled(n int) {
 		case s.early <- struct{}{}:
 		default:
 		}
+	}
+}
+
+// KeepUp writes the file if the saver is far behind the deliveries that [Store.Settled] counted. It makes a lane wait that
+// is faster than the disk, so that a killed process repeats a bounded number of them. The caller holds no lock that a
+// snapshot needs.
+func (s *Store) KeepUp() {
+	if s.file != nil && s.dirty.behind() {
+		_ = s.save(false, false) // it logs a failure, and the saver retries
 	}
 }
 
@@ -296,7 +315,7 @@ func (s *Store) Close(ctx context.Context, sink string) error {
 	s.mu.Unlock()
 	s.dirty.add(sink)
 	fileErr := s.Save(true)
-	stateErr := clock.AtOnce(ctx, func(ctx context.Context) error { return s.Copy(ctx, sink) })
+	stateErr := clock.WriteWithTimeout(ctx, func(ctx context.Context) error { return s.Copy(ctx, sink) })
 	if stateErr != nil && fileErr != nil {
 		return errors.Join(fileErr, stateErr)
 	}

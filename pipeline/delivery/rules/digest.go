@@ -24,8 +24,8 @@ type digestRange struct {
 	Last  uint64 `json:"last,omitempty"` // 0: open end
 }
 
-func (s digestRange) contains(number uint64) bool {
-	return number >= s.First && (s.Last == 0 || number <= s.Last)
+func (d digestRange) contains(number uint64) bool {
+	return number >= d.First && (d.Last == 0 || number <= d.Last)
 }
 
 func within(ranges []digestRange, number uint64) bool {

@@ -1,7 +1,7 @@
 // Package rules decides which records a sink gets, and in which form: accounts, filter, digests in place of backfilled
 // events, and hidden senders. The same record always gives the same result, also after a restart.
 //
-// It delivers nothing and knows no lanes. Start reading at [Selection] and [Rules.Wants].
+// It delivers nothing. Start reading at [Selection] and [Rules.Wants].
 package rules
 
 import (

@@ -130,16 +130,16 @@ func (r *Retry) Over(p Policy, now time.Time) bool {
 // byTime is a heap of retries, the next one first.
 type byTime []*Retry
 
-func (h byTime) Len() int { return len(h) }
-func (h byTime) Less(i, j int) bool {
-	return h[i].Next.Before(h[j].Next) || h[i].Next.Equal(h[j].Next) && h[i].Seq < h[j].Seq
+func (b byTime) Len() int { return len(b) }
+func (b byTime) Less(i, j int) bool {
+	return b[i].Next.Before(b[j].Next) || b[i].Next.Equal(b[j].Next) && b[i].Seq < b[j].Seq
 }
-func (h byTime) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
-func (h *byTime) Push(x any)   { *h = append(*h, x.(*Retry)) } //nolint:forcetypeassert // only these go in
-func (h *byTime) Pop() any {
-	last := (*h)[len(*h)-1]
-	(*h)[len(*h)-1] = nil
-	*h = (*h)[:len(*h)-1]
+func (b byTime) Swap(i, j int) { b[i], b[j] = b[j], b[i] }
+func (b *byTime) Push(x any)   { *b = append(*b, x.(*Retry)) } //nolint:forcetypeassert // only these go in
+func (b *byTime) Pop() any {
+	last := (*b)[len(*b)-1]
+	(*b)[len(*b)-1] = nil
+	*b = (*b)[:len(*b)-1]
 	return last
 }
 
@@ -201,7 +201,7 @@ func (s Store) All(ctx context.Context) (all map[uint64]*Retry, damaged int, err
 
 // wake converts a retry that was read from disk. It reports whether the clock was ahead when it was written.
 func (r *Retry) wake(now time.Time) (ahead bool) {
-	r.Next, r.Floor = clock.Waking(r.Next, r.Last, now), clock.Waking(r.Floor, r.Last, now)
+	r.Next, r.Floor = clock.FromDisk(r.Next, r.Last, now), clock.FromDisk(r.Floor, r.Last, now)
 	if ahead = r.Last.After(now); ahead {
 		r.Last = now
 	}

@@ -1,5 +1,5 @@
-// Package schedule decides when to retry an event that a sink did not accept, and stores that durably. It knows neither
-// the sink nor the queue of the event. Start reading at [Policy] and [Schedule].
+// Package schedule decides when to retry an event that a sink did not accept, and stores that durably. It does
+// not depend on the sink or the queue of the event. Start reading at [Policy] and [Schedule].
 package schedule
 
 import (
@@ -37,9 +37,9 @@ func New(store Store, waiting prometheus.Gauge, logger zerolog.Logger) *Schedule
 	}
 }
 
-// Recall reads the retries of an earlier run. It deletes those whose event is settled. Numbers from next on will be
+// Restore reads the retries of an earlier run. It deletes those whose event is settled. Numbers from next on will be
 // read again, and count as open.
-func (s *Schedule) Recall(ctx context.Context, open cursor.Numbers, next uint64) error {
+func (s *Schedule) Restore(ctx context.Context, open cursor.Numbers, next uint64) error {
 	all, damaged, err := s.store.All(ctx)
 	if err != nil {
 		return err
@@ -128,7 +128,7 @@ func (s *Schedule) Settled(ctx context.Context, r *Retry) {
 	delete(s.deferred, r.Seq)
 	s.waiting.Set(float64(len(s.deferred)))
 	s.mu.Unlock()
-	if err := clock.AtOnce(ctx, func(ctx context.Context) error { return s.store.drop(ctx, r.Seq) }); err != nil {
+	if err := clock.WriteWithTimeout(ctx, func(ctx context.Context) error { return s.store.drop(ctx, r.Seq) }); err != nil {
 		s.logger.Debug().Err(err).Msg("retry of a settled event not deleted")
 	}
 }

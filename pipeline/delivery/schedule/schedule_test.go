@@ -93,7 +93,7 @@ func TestRetryAfterIsAFloor(t *testing.T) {
 	}
 }
 
-// What the destination asked for one event holds, also when all that stepped aside is tried again because it works again.
+// What the destination asked for one event holds, also when all deferred events are tried again because the destination works again.
 func TestRecoveryHonoursRetryAfter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := New(Store{}, prometheus.NewGauge(prometheus.GaugeOpts{}), zerolog.Nop())

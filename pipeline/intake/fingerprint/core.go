@@ -122,21 +122,21 @@ type folding struct {
 	count int
 }
 
-func (h *folding) add(c byte) {
-	switch h.count++; {
-	case h.count == 1:
-		h.hash = 14695981039346656037
-	case h.count > maxFolded:
+func (f *folding) add(c byte) {
+	switch f.count++; {
+	case f.count == 1:
+		f.hash = 14695981039346656037
+	case f.count > maxFolded:
 		return
 	}
-	h.hash = (h.hash ^ uint64(c)) * 1099511628211
+	f.hash = (f.hash ^ uint64(c)) * 1099511628211
 }
 
-func (h *folding) sum() uint64 {
-	if h.count == 0 {
+func (f *folding) sum() uint64 {
+	if f.count == 0 {
 		return 0
 	}
-	x := h.hash
+	x := f.hash
 	x = (x ^ x>>32) * 0xd6e8feb86659fd93
 	return max(x^x>>32, 1)
 }

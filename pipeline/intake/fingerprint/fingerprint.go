@@ -1,6 +1,5 @@
 // Package fingerprint decides which treats are the same, regardless of their form: it compares their content, the part
-// of it that survives a change of form, and their dates. It imports only the contract, package pipeline. Start reading
-// at [Fingerprint].
+// of it that survives a change of form, and their dates. Start reading at [Fingerprint].
 package fingerprint
 
 import (
@@ -68,12 +67,12 @@ type Date struct {
 }
 
 // IsZero reports whether there is no date.
-func (m Date) IsZero() bool { return m.Digits == 0 }
+func (d Date) IsZero() bool { return d.Digits == 0 }
 
 // In returns the time of the date. zone applies to a date without a zone.
-func (m Date) In(zone *time.Location) time.Time {
-	at := time.Unix(m.Digits, int64(m.Nanos)).UTC()
-	if !m.Floating || zone == time.UTC {
+func (d Date) In(zone *time.Location) time.Time {
+	at := time.Unix(d.Digits, int64(d.Nanos)).UTC()
+	if !d.Floating || zone == time.UTC {
 		return at
 	}
 	year, month, day := at.Date()

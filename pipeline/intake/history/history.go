@@ -1,7 +1,7 @@
 // Package history reads a provider's list of the past treats of an account. It accepts a list of any shape, with or
 // without pages, and never guesses: a reply that is not certainly a list of treats is an error.
 //
-// It knows neither the journal nor the index, and makes no requests itself. Start reading at [Read].
+// It makes no requests itself. Start reading at [Read].
 package history
 
 import (

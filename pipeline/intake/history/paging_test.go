@@ -168,7 +168,7 @@ func TestHistoryPages(t *testing.T) {
 	}
 }
 
-// A slow book takes a minute for a page.
+// slowBook takes a minute for a page.
 type slowBook struct{ book }
 
 func (b *slowBook) Next(ctx context.Context, p NextPage) error {

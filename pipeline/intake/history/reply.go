@@ -74,7 +74,7 @@ type shape struct {
 // maxItem bounds one treat of a reply. A frame of the socket has at most 1 MiB.
 const maxItem = 4 << 20
 
-// A meter stops reading after a number of bytes.
+// A limitedReader stops reading after a number of bytes.
 type limitedReader struct {
 	r     io.Reader
 	left  int
@@ -83,13 +83,13 @@ type limitedReader struct {
 
 var errTooLarge = unreadable("one item of it has more than 4 MiB")
 
-func (m *limitedReader) Read(p []byte) (int, error) {
-	if m.left <= 0 {
+func (l *limitedReader) Read(p []byte) (int, error) {
+	if l.left <= 0 {
 		return 0, errTooLarge
 	}
-	n, err := m.r.Read(p)
-	m.left -= n
-	m.total += int64(n)
+	n, err := l.r.Read(p)
+	l.left -= n
+	l.total += int64(n)
 	return n, err
 }
 

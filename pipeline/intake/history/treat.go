@@ -23,16 +23,16 @@ type Treat struct {
 }
 
 // Body reads the treat again from its reply.
-func (p *Treat) Body(from io.ReaderAt) (treat.Treat, error) {
-	text := make([]byte, p.length)
-	if _, err := from.ReadAt(text, p.offset); err != nil && !errors.Is(err, io.EOF) {
+func (t *Treat) Body(from io.ReaderAt) (treat.Treat, error) {
+	text := make([]byte, t.length)
+	if _, err := from.ReadAt(text, t.offset); err != nil && !errors.Is(err, io.EOF) {
 		return treat.Treat{}, fmt.Errorf("read a treat of the history again: %w", err)
 	}
 	treats, _ := treat.DecodeItem(bytes.TrimLeft(text, ", \t\r\n")) // other items were counted before
-	if int(p.part) >= len(treats) {
+	if int(t.part) >= len(treats) {
 		return treat.Treat{}, errors.New("read a treat of the history again: it is gone")
 	}
-	return treats[p.part], nil
+	return treats[t.part], nil
 }
 
 const (

@@ -30,13 +30,13 @@ type Comparison struct {
 	matching
 }
 
-// An own is a treat that relay has or had.
+// An ownTreat is a treat that relay has or had.
 type ownTreat struct {
 	same    fingerprint.Identity
 	core    fingerprint.Core
 	number  uint64 // in the log; 0: it just arrived
 	kind    ownKind
-	partner int32         // index of its partner in the reply; alone: none
+	partner int32         // index of its partner in the reply, or unmatched
 	age     time.Duration // since it was journaled
 }
 

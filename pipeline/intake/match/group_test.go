@@ -22,23 +22,23 @@ func TestCrowdHasMostPairs(t *testing.T) {
 			slices.SortStableFunc(all, compareCandidates)
 			return all
 		}
-		cr := group{theirs: draw("theirs"), ours: draw("ours")}
+		g := group{theirs: draw("theirs"), ours: draw("ours")}
 		if rapid.Bool().Draw(t, "as if it were large") {
-			cr.pairExact()
-			cr.pairInOrder()
+			g.pairExact()
+			g.pairInOrder()
 		}
-		cr.match()
+		g.match()
 		got := 0
-		for i, their := range cr.theirs {
+		for i, their := range g.theirs {
 			if their.partner == unmatched {
 				continue
 			}
 			got++
-			if _, ok := Distance(&their.Trait, &cr.ours[their.partner].Trait); !ok || cr.ours[their.partner].partner != int32(i) {
-				t.Fatalf("%+v is no pair with %+v", their, cr.ours[their.partner])
+			if _, ok := Cost(&their.Trait, &g.ours[their.partner].Trait); !ok || g.ours[their.partner].partner != int32(i) {
+				t.Fatalf("%+v is no pair with %+v", their, g.ours[their.partner])
 			}
 		}
-		if want := most(cr.theirs, cr.ours, 0); got != want {
+		if want := most(g.theirs, g.ours, 0); got != want {
 			t.Fatalf("%d pairs, want %d", got, want)
 		}
 	})
@@ -51,7 +51,7 @@ func most(theirs, ours []candidate, taken uint) int {
 	}
 	best := most(theirs[1:], ours, taken)
 	for i := range ours {
-		if _, ok := Distance(&theirs[0].Trait, &ours[i].Trait); ok && taken&(1<<i) == 0 {
+		if _, ok := Cost(&theirs[0].Trait, &ours[i].Trait); ok && taken&(1<<i) == 0 {
 			best = max(best, 1+most(theirs[1:], ours, taken|1<<i))
 		}
 	}

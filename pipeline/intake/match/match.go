@@ -9,21 +9,22 @@ import (
 )
 
 const (
-	// nearby is how many seconds the date of a treat may be off.
-	nearby = 5
-	minute = 60
-	// MaxDistance bounds the distance of a pair in seconds, which is large if one date has no seconds.
-	MaxDistance = minute - 1 + nearby
+	// dateTolerance is how many seconds the date of a treat may be off.
+	dateTolerance = 5
+	minute        = 60
+	// MaxSecondsApart is how many seconds the dates of a pair may be apart. It is large because one date may lack its
+	// seconds.
+	MaxSecondsApart = minute - 1 + dateTolerance
 )
 
 // matching assigns treats of the reply to treats of relay, one to one.
 //
 // Two treats can be the same if their cores are equal, or would be if one did not lack a part, and if their dates are
 // close: within seconds; within the same minute, if one date has no seconds; or apart by a multiple of a quarter of an
-// hour, as zones are, if more treats have that distance than have equal dates. It makes as many pairs as possible. If a
+// hour, as zones are, if more treats are that far apart than have equal dates. It makes as many pairs as possible. If a
 // pair is wrong, a later reply will hold both treats, and then the second is missing.
 type matching struct {
-	partners []int32 // by treat of the reply, its partner; alone: none
+	partners []int32 // by treat of the reply, its partner or unmatched
 	withheld []bool  // by treat of the reply; see [Comparison.withhold]
 	shifts   []int64 // differences of dates, most likely first
 }
@@ -93,39 +94,40 @@ func TraitOf(core fingerprint.Core, same fingerprint.Identity) Trait {
 	return Trait{core, same.Content, same.Second}
 }
 
-// Distance returns the distance of two treats that may be the same, and false if they cannot be. It ignores shifts of the
-// zone, which [Comparison.Match] handles.
-func Distance(a, b *Trait) (distance int64, ok bool) {
+// Cost returns the cost of pairing two treats that may be the same, and false if they cannot be. A pair with a lower cost
+// is likelier. The cost is not in seconds: it is twice the seconds between the dates, plus a penalty for each other
+// difference. It ignores shifts of the zone, which [Comparison.Match] handles.
+func Cost(a, b *Trait) (cost int64, ok bool) {
 	if !a.Core.Near(b.Core) {
 		return 0, false
 	}
-	distance = 2 * max(a.Second-b.Second, b.Second-a.Second)
+	cost = 2 * max(a.Second-b.Second, b.Second-a.Second)
 	switch {
-	case distance <= 2*nearby:
+	case cost <= 2*dateTolerance:
 	case equalToTheMinute(a.Second, b.Second), equalToTheMinute(b.Second, a.Second):
-		distance = 2*nearby + 1
+		cost = 2*dateTolerance + 1
 	default:
 		return 0, false
 	}
 	if a.Content != b.Content {
-		distance++
+		cost++
 	}
 	if a.Core != b.Core {
-		distance += 4 * nearby
+		cost += 4 * dateTolerance
 	}
-	return distance, true
+	return cost, true
 }
 
 // equalToTheMinute reports whether one date may be the other without its seconds.
 func equalToTheMinute(cut, whole int64) bool {
-	return cut%minute == 0 && cut-nearby <= whole && whole <= cut+MaxDistance
+	return cut%minute == 0 && cut-dateTolerance <= whole && whole <= cut+MaxSecondsApart
 }
 
-// A contender is a treat that needs a partner.
+// A candidate is a treat that needs a partner.
 type candidate struct {
 	Trait
 	at      int32 // index in the comparison
-	partner int32 // index among the contenders of the other side
+	partner int32 // index among the candidates of the other side; or unmatched
 }
 
 func compareCandidates(a, b candidate) int {
@@ -165,11 +167,11 @@ func (c *Comparison) pairAt(shift int64, lost bool) {
 	for len(theirs) > 0 && len(ours) > 0 {
 		n, m := groupOf(theirs, ours)
 		if n > 0 && m > 0 {
-			cr := group{theirs: theirs[:n], ours: ours[:m]}
-			cr.match()
-			for i := range cr.theirs {
-				if t := &cr.theirs[i]; t.partner != unmatched {
-					c.pair(t.at, cr.ours[t.partner].at)
+			g := group{theirs: theirs[:n], ours: ours[:m]}
+			g.match()
+			for i := range g.theirs {
+				if t := &g.theirs[i]; t.partner != unmatched {
+					c.pair(t.at, g.ours[t.partner].at)
 				}
 			}
 		}
@@ -194,10 +196,10 @@ func groupOf(theirs, ours []candidate) (n, m int) {
 	end := min(theirs[0].Second, ours[0].Second)
 	for {
 		switch {
-		case n < len(theirs) && theirs[n].Second <= end+MaxDistance && (m == len(ours) || theirs[n].Second <= ours[m].Second):
+		case n < len(theirs) && theirs[n].Second <= end+MaxSecondsApart && (m == len(ours) || theirs[n].Second <= ours[m].Second):
 			end = theirs[n].Second
 			n++
-		case m < len(ours) && ours[m].Second <= end+MaxDistance:
+		case m < len(ours) && ours[m].Second <= end+MaxSecondsApart:
 			end = ours[m].Second
 			m++
 		default:

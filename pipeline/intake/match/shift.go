@@ -71,7 +71,7 @@ func vote(votes map[int64]int, theirs, ours []candidate) {
 			}
 			shift := (off + round) / quarter * quarter
 			their.Second -= shift
-			if _, ok := Distance(&their, our); ok && shift != 0 && max(off, -off) <= int64(WrongZone/time.Second) && !seen[shift] {
+			if _, ok := Cost(&their, our); ok && shift != 0 && max(off, -off) <= int64(WrongZone/time.Second) && !seen[shift] {
 				seen[shift] = true
 				votes[shift]++
 			}
@@ -101,7 +101,7 @@ func (c *Comparison) InZone(cutoff, now time.Time, newest *index.Hit, ahead time
 	if newest.When.Floating && !newest.Backfill {
 		late := newest.When.In(c.zone).Sub(newest.Journaled.Add(ahead))
 		zones := late.Round(quarter * time.Second)
-		if off := zones.Abs(); off >= 2*quarter*time.Second && off <= WrongZone && (late-zones).Abs() <= tolerance {
+		if off := zones.Abs(); off >= 2*quarter*time.Second && off <= WrongZone && (late-zones).Abs() <= clockTolerance {
 			return cutoff.Add(zones)
 		}
 	}
@@ -109,8 +109,8 @@ func (c *Comparison) InZone(cutoff, now time.Time, newest *index.Hit, ahead time
 }
 
 const (
-	// tolerance bounds the difference of clocks.
-	tolerance = 2 * time.Minute
+	// clockTolerance is how far apart two clocks may be.
+	clockTolerance = 2 * time.Minute
 	// skew is the usual difference of clocks.
 	skew = 10 * time.Second
 )
@@ -119,7 +119,7 @@ const (
 // are.
 func (c *Comparison) future(now time.Time) time.Duration {
 	future := time.Unix(c.until, 0).Sub(now)
-	if future <= tolerance || future > WrongZone {
+	if future <= clockTolerance || future > WrongZone {
 		return 0
 	}
 	return (future - skew + quarter*time.Second - 1).Truncate(quarter * time.Second)

@@ -13,10 +13,11 @@ import (
 // not recognized. Treats of the reply that may be such are withheld, not backfilled. If they were different treats
 // after all, they are backfilled once the history has both.
 const (
-	// witnessRange is the distance up to which treats show for each other whether the history is comparable.
+	// witnessRange is how many seconds apart treats may be to show for each other whether the history is comparable.
 	witnessRange = 15 * minute
-	// maxDateDifference bounds the distance in seconds between the dates of two treats that have nothing else in common.
-	maxDateDifference = 2
+	// withholdWithin is how many seconds apart the dates of two treats may be for one to be withheld because of the other,
+	// if they have nothing else in common.
+	withholdWithin = 2
 )
 
 // A witness is a treat that shows whether treats near it are recognized.
@@ -54,10 +55,14 @@ const testSender = "SYSTEM"
 
 // expected reports whether the reply holds a live treat, or a later one will.
 func (c *Comparison) expected(o *ownTreat) bool {
-	if _, there := c.slots[o.same]; there || o.core.SentBy(testSender) || o.kind != ownLive || o.same.Second < c.since {
-		return false // the provider has sent one treat twice
+	if _, there := c.slots[o.same]; there {
+		return false // the reply has an equal treat: the provider sent one treat twice
 	}
-	return true
+	if o.core.SentBy(testSender) {
+		return false // the history may lack tests
+	}
+	// Only live treats count, and those before the oldest treat of the reply are beyond its reach.
+	return o.kind == ownLive && o.same.Second >= c.since
 }
 
 // due reports whether the reply should hold a live treat. A provider may take a while to add a treat to its history.
@@ -68,7 +73,7 @@ func (c *Comparison) due(o *ownTreat) bool {
 	case o.age >= freshness:
 		return true
 	case o.age >= freshness/10:
-		return o.same.Second <= c.until+nearby
+		return o.same.Second <= c.until+dateTolerance
 	}
 	return o.same.Second < c.until // later treats are in the reply
 }
@@ -145,7 +150,7 @@ func (c *Comparison) withholdUnrecognized() {
 		from := sort.Search(len(left), func(j int) bool { return left[j].same.Second >= p.Same.Second-witnessRange })
 		for j := from; j < len(left) && left[j].same.Second <= p.Same.Second+witnessRange; j++ {
 			off := left[j].same.Second - p.Same.Second
-			if !taken[j] && (max(off, -off) <= maxDateDifference || left[j].core == p.Core) {
+			if !taken[j] && (max(off, -off) <= withholdWithin || left[j].core == p.Core) {
 				taken[j], c.withheld[i] = true, true
 				break
 			}
@@ -166,8 +171,8 @@ func (c *Comparison) withholdNewest() {
 	}
 	for k, i := range missing {
 		p := &c.treats[i]
-		near := func(second int64) bool { return max(second-p.Same.Second, p.Same.Second-second) <= maxDateDifference }
-		j := sort.Search(len(left), func(j int) bool { return left[j].same.Second >= p.Same.Second-maxDateDifference })
+		near := func(second int64) bool { return max(second-p.Same.Second, p.Same.Second-second) <= withholdWithin }
+		j := sort.Search(len(left), func(j int) bool { return left[j].same.Second >= p.Same.Second-withholdWithin })
 		switch {
 		case j == len(left) || !near(left[j].same.Second), j+1 < len(left) && near(left[j+1].same.Second),
 			k > 0 && near(c.treats[missing[k-1]].Same.Second), k+1 < len(missing) && near(c.treats[missing[k+1]].Same.Second):

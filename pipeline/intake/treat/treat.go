@@ -1,6 +1,5 @@
 // Package treat decodes the treats of a provider's payload in any of its forms. It tolerates unknown keys, other types
-// and wrappers, and reports everything that may have been meant as a treat. It imports only the contract, package
-// pipeline. Start reading at [Decode].
+// and wrappers, and reports everything that may have been meant as a treat. Start reading at [Decode].
 package treat
 
 import (

@@ -154,7 +154,8 @@ func TestAttemptLine(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		a := pipeline.Attempt{
 			Time: time.Unix(rapid.Int64Range(0, 1<<33).Draw(rt, "time"), rapid.Int64Range(0, 1e9-1).Draw(rt, "ns")).UTC(),
-			Sink: text.Draw(rt, "sink"), Events: rapid.SliceOfN(text, 0, 3).Draw(rt, "events"), Endpoint: text.Draw(rt, "endpoint"),
+			Sink: text.Draw(rt, "sink"), Events: rapid.SliceOfN(text, 0, 3).Draw(rt, "events"),
+			Account: text.Draw(rt, "account"), Endpoint: text.Draw(rt, "endpoint"),
 			Status: rapid.IntRange(0, 599).Draw(rt, "status"), Latency: time.Duration(rapid.Int64().Draw(rt, "latency")),
 			Answer: text.Draw(rt, "answer"), Error: text.Draw(rt, "error"),
 		}

@@ -92,6 +92,9 @@ func appendLine(b []byte, a *pipeline.Attempt) []byte {
 		}
 		b = append(b, ']')
 	}
+	if a.Account != "" {
+		b = appendText(append(b, `,"account":`...), a.Account)
+	}
 	if a.Endpoint != "" {
 		b = appendText(append(b, `,"endpoint":`...), a.Endpoint)
 	}

@@ -69,7 +69,7 @@ type Log struct {
 	dropped bool     // the loss of attempts was logged
 }
 
-// attemptLines are lines that wait to be written.
+// A chunk has lines that wait to be written.
 type chunk struct {
 	lines []byte
 	count int

@@ -148,7 +148,7 @@ func (w *writer) full(n int) bool {
 	return seg.allocated == 0 && seg.size > earlyRoll && w.builder.spare.Load()
 }
 
-// rollBack removes what a failed append may have written.
+// rollBack removes what a failed append may have written, for example before the disk was full (ENOSPC).
 func (w *writer) rollBack(seg *segmentInfo, unknown bool) {
 	err := w.f.Truncate(seg.size)
 	w.log.catalog.update(func() { seg.allocated = 0 })

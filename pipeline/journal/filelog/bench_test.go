@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// benchEntries are entries of about 600 bytes.
+// benchSize returns the size of n entries of about 600 bytes, and a function that appends them.
 func benchSize(b *testing.B, n int) (int64, func(l *Log)) {
 	b.Helper()
 	group := entries(1, n)

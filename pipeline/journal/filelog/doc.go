@@ -13,6 +13,6 @@
 // Each sealed segment has an index file beside it. The index is derived, and written again if it is missing or does not match. The
 // file "gaps.json" holds the known gaps.
 //
-// The package does not know the state. Start reading at [Log] and [Open]: append.go writes, read.go reads, recover.go repairs the end
+// Start reading at [Log] and [Open]: append.go writes, read.go reads, recover.go repairs the end
 // of the log, and damage.go reports losses.
 package filelog

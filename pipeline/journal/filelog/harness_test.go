@@ -11,7 +11,7 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// start of the times of the tests' entries.
+// epoch is the start of the times of the tests' entries.
 var epoch = time.Unix(1790000000, 0).UTC()
 
 func entry(i int) journal.Entry {

@@ -17,7 +17,7 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// A store is a copy of a server's folder.
+// copyStore copies the store of a running server and returns the folder of the copy.
 func copyStore(t testing.TB, p *natstest.Server) string {
 	t.Helper()
 	for range 20 {

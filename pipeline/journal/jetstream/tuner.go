@@ -38,11 +38,11 @@ func (c *costs) of(n int) time.Duration {
 }
 
 // batch reports whether to write that many entries as a batch.
-func (p *batchTuner) batch(n int) bool {
-	if p.never || n < 2 {
+func (b *batchTuner) batch(n int) bool {
+	if b.never || n < 2 {
 		return false
 	}
-	single, batch := p.single.of(n), p.batches.of(n)
+	single, batch := b.single.of(n), b.batches.of(n)
 	switch {
 	case single == 0:
 		return n > singleMost
@@ -50,18 +50,18 @@ func (p *batchTuner) batch(n int) bool {
 		return n >= batchMin
 	}
 	choice, other := batch < single, max(batch, single)
-	if p.sinceProbed++; p.sinceProbed >= probeEvery && other <= probeMost {
-		p.sinceProbed = 0
+	if b.sinceProbed++; b.sinceProbed >= probeEvery && other <= probeMost {
+		b.sinceProbed = 0
 		return !choice
 	}
 	return choice
 }
 
 // measured records the time that n entries took.
-func (p *batchTuner) measured(n int, batch bool, took time.Duration) {
-	c := &p.single
+func (b *batchTuner) measured(n int, batch bool, took time.Duration) {
+	c := &b.single
 	if batch {
-		c = &p.batches
+		c = &b.batches
 	}
 	average, one := &c[class(n)], took/time.Duration(n)
 	if *average == 0 {

@@ -5,6 +5,7 @@
 package query
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"iter"
@@ -21,10 +22,14 @@ type EventFilter struct {
 	IDs      []string
 	// Origins selects by origin. Replays, and tests for a single sink, are yielded only if Origins names their origin.
 	Origins []pipeline.Origin
-	Since   time.Time // by the event's own time, inclusive
-	Until   time.Time // exclusive
-	After   uint64    // by the number in the journal, exclusive
-	Last    uint64    // inclusive
+	Types   []string
+	// Text selects the treats whose sender, title or message contains it, whatever the case of its letters and however
+	// they are composed.
+	Text  string
+	Since time.Time // by the event's own time, inclusive
+	Until time.Time // exclusive
+	After uint64    // by the number in the journal, exclusive
+	Last  uint64    // inclusive
 }
 
 // Event is an event that the journal holds. The method Event of its record decodes the line.
@@ -43,6 +48,18 @@ func Events(ctx context.Context, j *journal.Journal, f EventFilter) iter.Seq2[Ev
 			yield(Event{}, fmt.Errorf("read the events of the journal: %w", err))
 			return
 		}
+		for e, err := range f.scan(ctx, j, from, until) {
+			if !yield(e, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// scan yields the matching events with numbers from from up to, but not including, until.
+func (f *EventFilter) scan(ctx context.Context, j *journal.Journal, from, until uint64) iter.Seq2[Event, error] {
+	return func(yield func(Event, error) bool) {
+		contains := newTextFilter(f.Text)
 		for r, err := range journal.Scan(ctx, j, from, until) {
 			if err != nil {
 				yield(Event{}, fmt.Errorf("read the events of the journal: %w", err))
@@ -56,7 +73,7 @@ func Events(ctx context.Context, j *journal.Journal, f EventFilter) iter.Seq2[Ev
 				yield(Event{}, err)
 				return
 			}
-			if e.Time.Before(f.Since) || !f.Until.IsZero() && !e.Time.Before(f.Until) {
+			if e.Time.Before(f.Since) || !f.Until.IsZero() && !e.Time.Before(f.Until) || !contains.matches(&e.Record) {
 				continue
 			}
 			if !yield(e, nil) {
@@ -111,7 +128,13 @@ func (f *EventFilter) takes(e *journal.Entry) bool {
 		return false
 	}
 	return (len(f.Accounts) == 0 || slices.Contains(f.Accounts, e.Account)) &&
-		(len(f.Origins) == 0 || slices.Contains(f.Origins, e.Origin)) && (len(f.IDs) == 0 || slices.Contains(f.IDs, id))
+		(len(f.Origins) == 0 || slices.Contains(f.Origins, e.Origin)) && (len(f.IDs) == 0 || slices.Contains(f.IDs, id)) &&
+		ofType(f.Types, e)
+}
+
+// ofType reports whether an entry holds an event of one of the types; none stand for all.
+func ofType(types []string, e *journal.Entry) bool {
+	return len(types) == 0 || slices.Contains(types, cmp.Or(e.Type, pipeline.EventType))
 }
 
 func journaledEvent(r *journal.Record) (Event, error) {

@@ -6,17 +6,26 @@ import (
 	"slices"
 	"time"
 
+	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// followBatch is how many records one read returns at most.
-const followBatch = 512
+// followBatch is how many records one read returns at most. Each reader holds that many, and there can be a thousand.
+const followBatch = 64
 
 // FollowConfig selects the events of [Follow].
 type FollowConfig struct {
-	Accounts []string  // empty: all accounts
-	After    uint64    // by the number in the journal, exclusive
-	Since    time.Time // if After is 0, by the time of journaling; zero: all
+	Accounts []string          // empty: all accounts
+	Types    []string          // empty: all types
+	Origins  []pipeline.Origin // empty: all origins
+	After    uint64            // by the number in the journal, exclusive
+	Since    time.Time         // if After is 0, by the time of journaling; zero: all
+}
+
+// takes reports whether an entry matches.
+func (c *FollowConfig) takes(e *journal.Entry) bool {
+	return e.Kind == journal.Treat && e.IsEvent() && ofType(c.Types, e) &&
+		(len(c.Accounts) == 0 || slices.Contains(c.Accounts, e.Account)) && (len(c.Origins) == 0 || slices.Contains(c.Origins, e.Origin))
 }
 
 // Follow calls visit with each event in the order of the journal, and waits for new ones until ctx ends; then it returns nil.
@@ -43,7 +52,7 @@ func Follow(ctx context.Context, j *journal.Journal, cfg FollowConfig, visit fun
 			}
 			r := &records[i]
 			at = r.Number + 1
-			if r.Kind != journal.Treat || !r.IsEvent() || len(cfg.Accounts) > 0 && !slices.Contains(cfg.Accounts, r.Account) {
+			if !cfg.takes(&r.Entry) {
 				continue
 			}
 			e, err := journaledEvent(r)

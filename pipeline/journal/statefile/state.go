@@ -2,7 +2,7 @@
 // each value and a second copy of everything that the log cannot restore. Damage is repaired as far as possible, and
 // reported.
 //
-// It does not know the log. Start reading at [State]; repair.go has the repair, and copy.go the second copy.
+// Start reading at [State]; repair.go has the repair, and copy.go the second copy.
 package statefile
 
 import (

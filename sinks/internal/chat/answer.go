@@ -20,11 +20,11 @@ type Answer struct {
 }
 
 // Refusal returns the response as an error.
-func (got Answer) Refusal() error {
-	if got.said == "" {
-		return fmt.Errorf("status %d", got.Status)
+func (a Answer) Refusal() error {
+	if a.said == "" {
+		return fmt.Errorf("status %d", a.Status)
 	}
-	return fmt.Errorf("status %d: the answer says: %s", got.Status, got.said)
+	return fmt.Errorf("status %d: the answer says: %s", a.Status, a.said)
 }
 
 // JudgeStatus returns the errors that all services share. hint says what to do if the webhook is gone.

@@ -111,66 +111,66 @@ func New(u *url.URL, timeout time.Duration, env Env, service Service) *Sink {
 }
 
 // Deliver implements [pipeline.Sink]. It puts as many records into one message as the service accepts.
-func (c *Sink) Deliver(ctx context.Context, records []pipeline.Record) (int, error) {
+func (s *Sink) Deliver(ctx context.Context, records []pipeline.Record) (int, error) {
 	if len(records) == 0 {
 		return 0, nil
 	}
-	ends := c.gone.count.Load()
+	ends := s.gone.count.Load()
 	select {
-	case c.turn <- struct{}{}:
+	case s.turn <- struct{}{}:
 	case <-ctx.Done():
 		return 0, context.Cause(ctx)
 	}
-	defer func() { <-c.turn }()
-	if c.gone.count.Load() != ends { // found out while this delivery waited
-		return 0, c.gone.last
+	defer func() { <-s.turn }()
+	if s.gone.count.Load() != ends { // found out while this delivery waited
+		return 0, s.gone.last
 	}
 	account := records[0].Account
-	if c.alone[account] || c.doubt {
+	if s.alone[account] || s.doubt {
 		records = records[:1]
 	}
 	for {
-		body, n, err := c.service.Compose(records)
+		body, n, err := s.service.Compose(records)
 		if err != nil {
-			return 0, pipeline.Permanent(c.explain(records[:1], err))
+			return 0, pipeline.Permanent(s.explain(records[:1], err))
 		}
-		if err := c.wait(ctx); err != nil {
+		if err := s.wait(ctx); err != nil {
 			return 0, err
 		}
-		err = c.send(ctx, records[:n], body)
+		err = s.send(ctx, records[:n], body)
 		_, asked := pipeline.RetryDelay(err)
 		switch {
 		case err == nil:
-			delete(c.alone, account)
-			c.doubt = false
+			delete(s.alone, account)
+			s.doubt = false
 			return n, nil
 		case errors.Is(err, ErrThreadEnded):
 			continue
 		case pipeline.IsGone(err):
-			c.gone.last = err
-			c.gone.count.Add(1)
+			s.gone.last = err
+			s.gone.count.Add(1)
 		case pipeline.IsPermanent(err) && n > 1: // nothing was posted, so try a part at once
 			records = records[:n/2]
 			continue
 		case pipeline.IsPermanent(err):
-			c.doubt = true
+			s.doubt = true
 		case !asked:
-			c.alone[account] = true
+			s.alone[account] = true
 		}
 		return 0, err
 	}
 }
 
 // wait waits until the service allows the next request.
-func (c *Sink) wait(ctx context.Context) error {
-	pause := time.Until(c.pause.until)
+func (s *Sink) wait(ctx context.Context) error {
+	pause := time.Until(s.pause.until)
 	switch {
 	case pause <= 0:
 		return nil
 	case pause > maxPause:
-		err := c.pause.why
+		err := s.pause.why
 		if err == nil {
-			err = fmt.Errorf("post to %s: the rate limit is used up for %v", c.shown, pause.Round(time.Second))
+			err = fmt.Errorf("post to %s: the rate limit is used up for %v", s.shown, pause.Round(time.Second))
 		}
 		return pipeline.RetryAfter(pause, pipeline.Unavailable(err))
 	}
@@ -185,43 +185,41 @@ func (c *Sink) wait(ctx context.Context) error {
 }
 
 // send sends one request, logs the attempt, and returns its result for the records.
-func (c *Sink) send(ctx context.Context, records []pipeline.Record, body []byte) error {
+func (s *Sink) send(ctx context.Context, records []pipeline.Record, body []byte) error {
 	begin := time.Now()
-	got, err := c.post(ctx, body)
-	attempt := pipeline.Attempt{Time: begin, Endpoint: c.shown, Status: got.Status, Latency: time.Since(begin)}
-	for _, r := range records {
-		attempt.Events = append(attempt.Events, r.ID)
-	}
+	got, err := s.post(ctx, body)
+	attempt := pipeline.Attempt{Time: begin, Endpoint: s.shown, Status: got.Status, Latency: time.Since(begin)}
+	attempt.Covers(records...)
 	if err == nil {
-		attempt.Answer = outbound.Printable(got.Body, c.hidden)
+		attempt.Answer = outbound.Printable(got.Body, s.hidden)
 		got.said = outbound.Shorten(attempt.Answer)
-		err = c.service.Judge(got)
+		err = s.service.Judge(got)
 	}
-	pause := c.service.Pace(got)
+	pause := s.service.Pace(got)
 	if after, ok := pipeline.RetryDelay(err); ok {
 		pause = max(pause, after)
 	}
 	if err != nil {
-		err = c.explain(records, err)
+		err = s.explain(records, err)
 		attempt.Error = err.Error()
 	}
-	c.pause.until, c.pause.why = time.Now().Add(pause), err
-	c.env.Attempt.Add(attempt)
+	s.pause.until, s.pause.why = time.Now().Add(pause), err
+	s.env.Attempt.Add(attempt)
 	return err
 }
 
 // post sends one message. The status decides, even if the rest of the response does not arrive in time.
-func (c *Sink) post(ctx context.Context, body []byte) (Answer, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, fmt.Errorf("no complete answer within %v", c.timeout))
+func (s *Sink) post(ctx context.Context, body []byte) (Answer, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, s.timeout, fmt.Errorf("no complete answer within %v", s.timeout))
 	defer cancel()
 	var t outbound.Trace
-	req, err := http.NewRequestWithContext(t.Follow(ctx), http.MethodPost, c.service.Address(c.url), bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(t.Follow(ctx), http.MethodPost, s.service.Address(s.url), bytes.NewReader(body))
 	if err != nil {
 		return Answer{}, pipeline.Unavailable(outbound.UnwrapURL(err))
 	}
 	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("User-Agent", c.env.UserAgent)
-	resp, err := c.client.Do(req)
+	req.Header.Set("User-Agent", s.env.UserAgent)
+	resp, err := s.client.Do(req)
 	if err != nil {
 		if status := t.Status(); status != 0 {
 			return Answer{Status: status}, nil // the rest of the response cannot be read
@@ -239,16 +237,16 @@ func (c *Sink) post(ctx context.Context, body []byte) (Answer, error) {
 }
 
 // explain adds the events and the host to err, and removes secrets. The marks of err stay.
-func (c *Sink) explain(records []pipeline.Record, err error) error {
+func (s *Sink) explain(records []pipeline.Record, err error) error {
 	what := "event " + records[0].ID
 	if len(records) > 1 {
 		what = fmt.Sprintf("%d events from %s on", len(records), records[0].ID)
 	}
-	return fmt.Errorf("post %s to %s: %w", what, c.shown, outcome.Redact(err, c.hidden))
+	return fmt.Errorf("post %s to %s: %w", what, s.shown, outcome.Redact(err, s.hidden))
 }
 
 // Close implements [pipeline.Sink]. It closes idle connections.
-func (c *Sink) Close() error {
-	c.client.CloseIdleConnections()
+func (s *Sink) Close() error {
+	s.client.CloseIdleConnections()
 	return nil
 }

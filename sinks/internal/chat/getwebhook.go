@@ -11,16 +11,16 @@ import (
 )
 
 // GetWebhook requests the webhook itself, which posts nothing. It passes the response to read unless it is a refusal.
-func (c *Sink) GetWebhook(ctx context.Context, read func(Answer) error) error {
+func (s *Sink) GetWebhook(ctx context.Context, read func(Answer) error) error {
 	explain := func(err error) error {
-		return fmt.Errorf("ask %s for the webhook: %w", c.shown, outcome.Redact(err, c.hidden))
+		return fmt.Errorf("ask %s for the webhook: %w", s.shown, outcome.Redact(err, s.hidden))
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.url, http.NoBody)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url, http.NoBody)
 	if err != nil {
 		return explain(outbound.UnwrapURL(err))
 	}
-	req.Header.Set("User-Agent", c.env.UserAgent)
-	resp, err := c.client.Do(req)
+	req.Header.Set("User-Agent", s.env.UserAgent)
+	resp, err := s.client.Do(req)
 	if err != nil {
 		return explain(outbound.RootCause(outcome.Cause(ctx, outbound.UnwrapURL(err))))
 	}
@@ -29,8 +29,8 @@ func (c *Sink) GetWebhook(ctx context.Context, read func(Answer) error) error {
 	if err != nil {
 		return explain(outbound.RootCause(outcome.Cause(ctx, err)))
 	}
-	got := Answer{Status: resp.StatusCode, Header: resp.Header, Body: body, said: c.Brief(string(body))}
-	if err := c.service.Judge(got); err != nil {
+	got := Answer{Status: resp.StatusCode, Header: resp.Header, Body: body, said: s.Brief(string(body))}
+	if err := s.service.Judge(got); err != nil {
 		return explain(err)
 	}
 	if err := read(got); err != nil {
@@ -40,6 +40,6 @@ func (c *Sink) GetWebhook(ctx context.Context, read func(Answer) error) error {
 }
 
 // Brief returns the beginning of a text of the service on one line, without secrets.
-func (c *Sink) Brief(text string) string {
-	return outbound.Shorten(outbound.Printable([]byte(text), c.hidden))
+func (s *Sink) Brief(text string) string {
+	return outbound.Shorten(outbound.Printable([]byte(text), s.hidden))
 }

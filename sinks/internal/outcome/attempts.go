@@ -22,14 +22,12 @@ func (l AttemptLog) Add(a pipeline.Attempt) {
 func (l AttemptLog) AddBatch(endpoint string, start time.Time, records []pipeline.Record, accepted int, err error) {
 	a := pipeline.Attempt{Time: start, Endpoint: endpoint, Latency: time.Since(start)}
 	if accepted > 0 {
-		a.Events = make([]string, 0, accepted)
-		for _, r := range records[:accepted] {
-			a.Events = append(a.Events, r.ID)
-		}
+		a.Covers(records[:accepted]...)
 		l.Add(a)
 	}
 	if err != nil && accepted < len(records) {
-		a.Events, a.Error = []string{records[accepted].ID}, err.Error()
+		a.Covers(records[accepted])
+		a.Error = err.Error()
 		l.Add(a)
 	}
 }

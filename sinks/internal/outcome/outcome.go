@@ -14,8 +14,8 @@ type redacted struct {
 	err  error
 }
 
-func (e *redacted) Error() string { return e.text }
-func (e *redacted) Unwrap() error { return e.err }
+func (r *redacted) Error() string { return r.text }
+func (r *redacted) Unwrap() error { return r.err }
 
 // Redact removes the secrets from the text of err. It still wraps err for [errors.Is] and [errors.As].
 func Redact(err error, secrets []secret.String) error {

@@ -40,6 +40,9 @@ func WantAttempt(t *testing.T, got []pipeline.Attempt, records []pipeline.Record
 	if len(a.Events) != len(records) || a.Events[0] != records[0].ID || a.Events[len(a.Events)-1] != records[len(records)-1].ID {
 		t.Errorf("attempt of %d events, want %d", len(a.Events), len(records))
 	}
+	if a.Account != records[0].Account {
+		t.Errorf("attempt for the account %q, want %q", a.Account, records[0].Account)
+	}
 	if a.Endpoint != endpoint || a.Time.IsZero() || a.Latency <= 0 || (a.Error == "") != (failure == "") || !strings.Contains(a.Error, failure) {
 		t.Errorf("attempt %+v, want one at %s with the error %q", a, endpoint, failure)
 	}

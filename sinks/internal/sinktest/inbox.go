@@ -22,42 +22,42 @@ func newInbox() *inbox {
 	return b
 }
 
-func (b *inbox) add(a Arrival) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.all = append(b.all, a)
+func (i *inbox) add(a Arrival) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.all = append(i.all, a)
 }
 
-func (b *inbox) arrived(*testing.T) []Arrival {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return append([]Arrival(nil), b.all...)
+func (i *inbox) arrived(*testing.T) []Arrival {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return append([]Arrival(nil), i.all...)
 }
 
-func (b *inbox) wait() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for b.shut {
-		b.open.Wait()
+func (i *inbox) wait() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for i.shut {
+		i.open.Wait()
 	}
 }
 
-func (b *inbox) isShut() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.shut
+func (i *inbox) isShut() bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.shut
 }
 
-func (b *inbox) set(shut bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.shut = shut
-	b.open.Broadcast()
+func (i *inbox) set(shut bool) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.shut = shut
+	i.open.Broadcast()
 }
 
-func (b *inbox) hang(*testing.T) func() {
-	b.set(true)
-	return func() { b.set(false) }
+func (i *inbox) hang(*testing.T) func() {
+	i.set(true)
+	return func() { i.set(false) }
 }
 
 func serve(t *testing.T, address string, handler http.Handler) *http.Server {

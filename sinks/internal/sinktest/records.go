@@ -61,8 +61,8 @@ func Plain(account string, n int) []pipeline.Record {
 	return all
 }
 
-// Long makes records too long for the buffer of a pipe; their ids follow those of a few plain ones.
-func Long(account string, n int) []pipeline.Record {
+// LongRecords makes records too long for the buffer of a pipe; their ids follow those of a few plain ones.
+func LongRecords(account string, n int) []pipeline.Record {
 	var all []pipeline.Record
 	for i := range n {
 		all = append(all, Record(account, 500+i, strings.Repeat("pizza ", 50_000)))
@@ -70,8 +70,8 @@ func Long(account string, n int) []pipeline.Record {
 	return all
 }
 
-// Awkward makes 600 records, some of them with what viewers write.
-func Awkward(account string) []pipeline.Record {
+// UnusualRecords makes 600 records, some of them with text as viewers write it, such as emoji, markup and control characters.
+func UnusualRecords(account string) []pipeline.Record {
 	messages := []string{
 		"enjoy!", "", "žluťoučký kůň", "日本語のピザ", "🍕🍕🍕 👩‍👩‍👧‍👦", "a\u2028b\u2029c", "tab\tline\nbreak\r\n", `"quoted" \back\`,
 		"<script>alert(1)</script> & co", "\u0000\u001b[31m", "\u202egnp.exe", strings.Repeat("long ", 40_000), "{\"id\":\"x\"}",

@@ -14,16 +14,16 @@ import (
 	"github.com/treatrelay/relay/sinks/webhook"
 )
 
-// Hook makes a configuration for url, changed by change, and opens it.
-func Hook(t *testing.T, url string, change func(*webhook.Config)) pipeline.Sink {
+// OpenWebhook makes a configuration for url, changed by change, and opens it.
+func OpenWebhook(t *testing.T, url string, change func(*webhook.Config)) pipeline.Sink {
 	t.Helper()
-	return HookIn(t, sinks.Env{Name: "bot", UserAgent: "relay/test"}, url, change)
+	return OpenWebhookIn(t, sinks.Env{Name: "bot", UserAgent: "relay/test"}, url, change)
 }
 
-// HookIn is [Hook] in an environment.
-func HookIn(t *testing.T, env sinks.Env, url string, change func(*webhook.Config)) pipeline.Sink {
+// OpenWebhookIn is [OpenWebhook] in an environment.
+func OpenWebhookIn(t *testing.T, env sinks.Env, url string, change func(*webhook.Config)) pipeline.Sink {
 	t.Helper()
-	sink, err := sinks.Open(t.Context(), HookConfig(t, url, change), env)
+	sink, err := sinks.Open(t.Context(), WebhookConfig(t, url, change), env)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,8 +31,8 @@ func HookIn(t *testing.T, env sinks.Env, url string, change func(*webhook.Config
 	return sink
 }
 
-// HookConfig makes a configuration for url, changed by change.
-func HookConfig(t *testing.T, url string, change func(*webhook.Config)) *webhook.Config {
+// WebhookConfig makes a configuration for url, changed by change.
+func WebhookConfig(t *testing.T, url string, change func(*webhook.Config)) *webhook.Config {
 	t.Helper()
 	config, ok := sinks.NewConfig("webhook").(*webhook.Config)
 	if !ok {
@@ -76,8 +76,8 @@ func DeliverOne(t *testing.T, sink pipeline.Sink) error {
 	}
 }
 
-// Steer names what an error asks of the lane.
-func Steer(err error) string {
+// ErrorClass names what an error asks of the lane.
+func ErrorClass(err error) string {
 	after, wait := pipeline.RetryDelay(err)
 	switch {
 	case err == nil:

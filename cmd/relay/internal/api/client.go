@@ -148,8 +148,8 @@ func (l *line[T]) UnmarshalJSON(data []byte) error {
 
 // LastLine is the last line of an answer with one JSON object per line. An answer without it was cut off.
 type LastLine struct {
-	Problem *Problem `json:"problem,omitempty" jsonschema_description:"why the answer is incomplete"`
-	End     bool     `json:"end,omitempty" jsonschema_description:"the answer is complete"`
+	Problem *Problem `json:"problem,omitempty" jsonschema_description:"why the response is incomplete"`
+	End     bool     `json:"end,omitempty" jsonschema_description:"the response is complete"`
 }
 
 // lines yields the JSON objects of an answer with one object per line. After an error it yields nothing.

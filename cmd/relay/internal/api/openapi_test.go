@@ -58,6 +58,8 @@ func (c *components) schema(v any) object {
 		switch typ {
 		case reflect.TypeFor[api.Line](), reflect.TypeFor[json.RawMessage]():
 			return &jsonschema.Schema{Type: "object"}
+		case reflect.TypeFor[api.Values]():
+			return &jsonschema.Schema{Type: "array", Items: &jsonschema.Schema{OneOf: []*jsonschema.Schema{{Type: "number"}, {Type: "null"}}}}
 		case reflect.TypeFor[time.Duration]():
 			return &jsonschema.Schema{Type: "integer"}
 		}

@@ -51,11 +51,14 @@ func EventParams() []Param {
 		{"account", "string", true, "only events of this account"},
 		{"id", "string", true, "only the event with this ID"},
 		{"origin", "string", true, "only events of this origin: live, backfill, test or replay; without it, replays and tests of one sink are left out"},
+		{"type", "string", true, "only events of this type, such as treatrelay.treat.v1"},
+		{"text", "string", false, "only treats whose sender, title or message contains this text, in upper or lower case"},
 		{"since", "time", false, "only events sent at or after this time"},
 		{"until", "time", false, "only events sent before this time"},
 		{"after", "number", false, "only events with a higher number"},
 		{"last", "number", false, "no event with a higher number"},
 		{"limit", "number", false, "at most this many, oldest first"},
+		{"newest", "number", false, "only the newest of this number, in journal order; to page back, set last to the number before the first one"},
 	}
 }
 
@@ -63,6 +66,8 @@ func EventParams() []Param {
 func FollowParams() []Param {
 	return []Param{
 		{"account", "string", true, "only events of this account"},
+		{"type", "string", true, "only events of this type, such as treatrelay.treat.v1"},
+		{"origin", "string", true, "only events of this origin: live, backfill or test"},
 		{"since", "time", false, "begin with the events journaled at or after this time; the header Last-Event-ID has precedence"},
 	}
 }
@@ -87,10 +92,12 @@ func Operations() []Operation {
 	const get, post = http.MethodGet, http.MethodPost
 	all := []Operation{
 		{Method: get, Path: "/status", Summary: "Status of the running relay", Answer: Status{}, Role: Moderator},
+		{Method: get, Path: "/series", Summary: "The last hour of the running relay, in steps of 10 seconds", Answer: Series{}, Role: Moderator},
 		{Method: get, Path: "/journal", Summary: "Summary of the journal", Answer: Journal{}, Role: Moderator},
 		{Method: get, Path: "/journal/state", Summary: "The journal's state, for a backup", Answer: StateItem{}, Lines: true},
 		{Method: get, Path: "/history", Summary: "Events of the journal, in journal order", Params: EventParams(), Answer: Event{}, Lines: true, Role: Moderator},
 		{Method: get, Path: "/events", Summary: "Events as they are journaled", Params: FollowParams(), Stream: true, Role: Reader},
+		{Method: get, Path: "/config", Summary: "The configuration, and what is wrong with it", Answer: Configuration{}},
 		{Method: get, Path: "/sinks", Summary: "The sinks and their states", Answer: []Sink{}, Role: Moderator},
 		{Method: post, Path: "/sinks/{name}/enable", Summary: "Enable a disabled sink", Answer: SinkChange{}},
 		{Method: post, Path: "/sinks/{name}/disable", Summary: "Disable a sink", Request: DisableRequest{}, Answer: SinkChange{}},
@@ -98,6 +105,7 @@ func Operations() []Operation {
 		{Method: get, Path: "/deadletters/{number}", Summary: "One dead letter with its event", Answer: journal.DeadLetter{}, Role: Moderator},
 		{Method: post, Path: "/deadletters/redrive", Summary: "Queue the events of dead letters for their sinks again", Params: LetterParams(), Answer: LetterResult{}, Lines: true},
 		{Method: post, Path: "/deadletters/purge", Summary: "Delete dead letters", Params: LetterParams(), Answer: LetterResult{}, Lines: true},
+		{Method: get, Path: "/attempts", Summary: "Attempts to deliver, oldest first", Params: AttemptParams(), Answer: DeliveryAttempt{}, Lines: true, Role: Moderator},
 		{Method: get, Path: "/traces/{id}", Summary: "What happened to one event", Answer: Trace{}, Role: Moderator},
 		{Method: post, Path: "/replay", Summary: "Send one part of a replay", Request: ReplayRequest{}, Answer: ReplayPart{}},
 		{Method: post, Path: "/tests", Summary: "Journal a test event", Request: TestRequest{}},
@@ -107,5 +115,6 @@ func Operations() []Operation {
 		Method: post, Path: "/sessions/links", Summary: "A link that logs in to the dashboard once", Request: LinkRequest{}, Answer: Link{},
 	})
 	all = append(all, setupOperations()...)
+	all = append(all, loginOperations()...)
 	return append(all, overlayOperations()...)
 }

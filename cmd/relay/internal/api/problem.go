@@ -50,6 +50,7 @@ const (
 	ProblemNoAccount    = "unknown-account"
 	ProblemNoOverlay    = "unknown-overlay"
 	ProblemNoPages      = "no-pages"     // relay serves none
+	ProblemNoLogin      = "no-login"     // the login cannot start, or there is none
 	ProblemSetup        = "setup-needed" // there is no relay.yaml
 	ProblemConfigured   = "configured"   // there is one already
 	ProblemFailed       = "failed"
@@ -59,7 +60,7 @@ const (
 func Problems() []string {
 	return []string{
 		ProblemUsage, ProblemUnknownEvent, ProblemUnknownSink, ProblemNoLetter, ProblemEventGone, ProblemStarting, ProblemNotRunning, ProblemNoHistory,
-		ProblemNoAccount, ProblemNoOverlay, ProblemNoPages, ProblemSetup, ProblemConfigured,
+		ProblemNoAccount, ProblemNoOverlay, ProblemNoPages, ProblemNoLogin, ProblemSetup, ProblemConfigured,
 		ProblemFailed,
 	}
 }

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -15,7 +16,8 @@ import (
 // EventQuery selects events of the journal. Fields that are empty or zero are ignored.
 type EventQuery struct {
 	query.EventFilter
-	Limit int // at most this many, oldest first; 0: all
+	Limit  int // at most this many, oldest first; 0: all
+	Newest int // only the newest of this number, in journal order, and no limit; 0: all
 }
 
 // Values returns the query as URL parameters.
@@ -23,14 +25,15 @@ func (q *EventQuery) Values() url.Values {
 	v := url.Values{}
 	addAll(v, "account", q.Accounts)
 	addAll(v, "id", q.IDs)
-	for _, o := range q.Origins {
-		v.Add("origin", string(o))
-	}
+	addOrigins(v, q.Origins)
+	addAll(v, "type", q.Types)
+	addText(v, "text", q.Text)
 	addTime(v, "since", q.Since)
 	addTime(v, "until", q.Until)
 	addNumber(v, "after", q.After)
 	addNumber(v, "last", q.Last)
 	addNumber(v, "limit", uint64(max(q.Limit, 0)))
+	addNumber(v, "newest", uint64(max(q.Newest, 0)))
 	return v
 }
 
@@ -38,11 +41,12 @@ func (q *EventQuery) Values() url.Values {
 func ParseEventQuery(v url.Values) (q EventQuery, err error) {
 	p := parser{values: v}
 	q.Accounts, q.IDs = v["account"], v["id"]
-	for _, o := range v["origin"] {
-		q.Origins = append(q.Origins, pipeline.Origin(o))
-	}
+	q.Origins, q.Types, q.Text = p.origins(), v["type"], v.Get("text")
 	q.Since, q.Until = p.time("since"), p.time("until")
-	q.After, q.Last, q.Limit = p.number("after"), p.number("last"), p.count("limit")
+	q.After, q.Last, q.Limit, q.Newest = p.number("after"), p.number("last"), p.count("limit"), p.count("newest")
+	if q.Limit > 0 && q.Newest > 0 {
+		p.fail(errors.New("want either limit or newest"))
+	}
 	return q, p.finish(EventParams())
 }
 
@@ -58,6 +62,8 @@ type FollowQuery struct {
 func (q *FollowQuery) Values() url.Values {
 	v := url.Values{}
 	addAll(v, "account", q.Accounts)
+	addAll(v, "type", q.Types)
+	addOrigins(v, q.Origins)
 	addTime(v, "since", q.Since)
 	return v
 }
@@ -65,7 +71,7 @@ func (q *FollowQuery) Values() url.Values {
 // ParseFollowQuery parses the parameters of [FollowQuery.Values] and the header Last-Event-ID, which may be empty.
 func ParseFollowQuery(v url.Values, lastEventID string) (q FollowQuery, err error) {
 	p := parser{values: v}
-	q.Accounts, q.Since = v["account"], p.time("since")
+	q.Accounts, q.Types, q.Origins, q.Since = v["account"], v["type"], p.origins(), p.time("since")
 	if lastEventID != "" {
 		q.Resume = true
 		if q.After, err = strconv.ParseUint(lastEventID, 10, 64); err != nil {
@@ -98,9 +104,7 @@ func (q *LetterQuery) Values() url.Values {
 	}
 	addTime(v, "since", q.Since)
 	addTime(v, "until", q.Until)
-	if q.Reason != "" {
-		v.Set("reason", q.Reason)
-	}
+	addText(v, "reason", q.Reason)
 	addNumber(v, "limit", uint64(max(q.Limit, 0)))
 	if q.All {
 		v.Set("all", "true")
@@ -139,9 +143,9 @@ type EventSelection struct {
 }
 
 // Filter returns the selection as a filter of the journal.
-func (c *EventSelection) Filter() query.EventFilter {
+func (e *EventSelection) Filter() query.EventFilter {
 	return query.EventFilter{
-		Accounts: c.Accounts, IDs: c.IDs, Origins: c.Origins, Since: c.Since, Until: c.Until, After: c.After, Last: c.Last,
+		Accounts: e.Accounts, IDs: e.IDs, Origins: e.Origins, Since: e.Since, Until: e.Until, After: e.After, Last: e.Last,
 	}
 }
 
@@ -155,6 +159,18 @@ func SelectionOf(f *query.EventFilter) EventSelection {
 func addAll(v url.Values, key string, all []string) {
 	for _, one := range all {
 		v.Add(key, one)
+	}
+}
+
+func addOrigins(v url.Values, origins []pipeline.Origin) {
+	for _, o := range origins {
+		v.Add("origin", string(o))
+	}
+}
+
+func addText(v url.Values, key, text string) {
+	if text != "" {
+		v.Set(key, text)
 	}
 }
 
@@ -192,6 +208,18 @@ func (p *parser) time(key string) time.Time {
 		p.fail(fmt.Errorf("%s=%q: want a time such as 2026-07-16T21:00:00Z", key, text))
 	}
 	return at
+}
+
+// origins returns the values of origin. An unknown one is an error: no event would match it.
+func (p *parser) origins() (all []pipeline.Origin) {
+	for _, text := range p.values["origin"] {
+		o := pipeline.Origin(text)
+		if !slices.Contains([]pipeline.Origin{pipeline.OriginLive, pipeline.OriginBackfill, pipeline.OriginTest, pipeline.OriginReplay}, o) {
+			p.fail(fmt.Errorf("origin=%q: want live, backfill, test or replay", text))
+		}
+		all = append(all, o)
+	}
+	return all
 }
 
 func (p *parser) parse(key, text string) uint64 {

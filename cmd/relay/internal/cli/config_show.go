@@ -1,9 +1,9 @@
 package cli
 
 import (
+	"io"
 	"path/filepath"
 
-	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
 
 	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
@@ -53,10 +53,10 @@ func (o *configShowOptions) run() error {
 	if o.json {
 		return o.PrintJSON(config.Plain(shown))
 	}
-	text, err := yaml.MarshalWithOptions(shown, yaml.UseLiteralStyleIfMultiline(true), yaml.IndentSequence(true))
+	text, err := config.Text(shown)
 	if err != nil {
 		return err
 	}
-	_, err = o.Out.Write(text)
+	_, err = io.WriteString(o.Out, text)
 	return err
 }

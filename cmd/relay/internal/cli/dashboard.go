@@ -18,11 +18,10 @@ import (
 type dashboardOptions struct {
 	*state.State
 	moderator, noBrowser bool
-	open                 func(url string) error
 }
 
 func newDashboardCmd(s *state.State) *cobra.Command {
-	o := dashboardOptions{State: s, open: login.OpenBrowser}
+	o := dashboardOptions{State: s}
 	cmd := &cobra.Command{
 		Use: "dashboard", Short: "Open the dashboard of the running relay in the browser", Args: state.NoArgs,
 		Long: `Open the dashboard of the running relay in the browser. The address logs in once,
@@ -72,7 +71,7 @@ func (o *dashboardOptions) show(url string, expires time.Time) error {
 		}
 		return o.Say("The address logs in once, until %s.", until)
 	}
-	if err := o.open(url); err != nil {
+	if err := login.OpenBrowser(url); err != nil {
 		return o.Say("There is no browser to open (%v). Open this address, which logs in once, until %s: %s", err, until, url)
 	}
 	return o.Say("The dashboard is open in the browser. Its address logs in once, until %s: %s", until, url)

@@ -75,7 +75,7 @@ Without a command it runs the relay, like "relay run".`,
 	})
 	flags := root.PersistentFlags()
 	flags.StringVar(&s.ConfigPath, "config", "", "configuration file (default ./relay.yaml, then the user's config folder)")
-	flags.StringVar(&s.DataDir, "data-dir", "", "folder of the journal and the tokens (default "+datadir.UsualPath()+")")
+	flags.StringVar(&s.DataDir, "data-dir", "", "folder of the journal and the tokens (default "+datadir.DescribeDefaultPath()+")")
 	flags.StringVar(&s.LogLevel, "log-level", "info", "trace, debug, info, warn or error")
 	flags.StringVar(&s.LogFormat, "log-format", "auto", "auto, console or json; auto is console on a terminal")
 	flags.StringVar(&s.Color, "color", "auto", "auto, always or never; auto respects NO_COLOR")

@@ -123,9 +123,9 @@ func (c *Config) SinkTypes() (names []string, types map[string]string) {
 	return names, types
 }
 
-// FilesSum returns a hash of the contents of the files that a sink's configuration names. A file that cannot be read counts as empty: opening the
+// FilesHash returns a hash of the contents of the files that a sink's configuration names. A file that cannot be read counts as empty: opening the
 // sink reports it.
-func FilesSum(c sinks.Config) string {
+func FilesHash(c sinks.Config) string {
 	hash := sha256.New()
 	for _, k := range keysOf(reflect.ValueOf(c).Elem()) {
 		if k.isPath() && k.value.String() != "" {
@@ -140,8 +140,8 @@ func FilesSum(c sinks.Config) string {
 	return string(hash.Sum(nil))
 }
 
-// Sum returns a hash of the content of a configuration file. It is empty if the file cannot be read.
-func Sum(path string) string {
+// Hash returns a hash of the content of a configuration file. It is empty if the file cannot be read.
+func Hash(path string) string {
 	text, _, err := readFile(path)
 	if err != nil {
 		return ""

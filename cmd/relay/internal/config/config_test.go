@@ -173,7 +173,7 @@ func TestConfigDefaults(t *testing.T) {
 			t.Errorf("LoadConfig of %q: %v", text, err)
 			continue
 		}
-		if c.Journal.Retention != 840*time.Hour || c.NATS.Listen != "127.0.0.1:4222" || c.HTTP.Listen != "" || len(c.Accounts) > 0 {
+		if c.Journal.Retention != 840*time.Hour || c.NATS.Listen != "127.0.0.1:4222" || c.HTTP.Listen != DefaultHTTPListen || len(c.Accounts) > 0 {
 			t.Errorf("LoadConfig of %q = %+v, want the defaults", text, c)
 		}
 	}

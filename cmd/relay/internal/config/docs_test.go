@@ -102,6 +102,8 @@ func eachKey(f func(path string, k key)) {
 				for _, name := range sinks.Types() {
 					walk("sinks.NAME", reflect.ValueOf(sinks.NewConfig(name)).Elem())
 				}
+			case k.name == "overlays" && path == "":
+				walk("overlays.NAME", reflect.ValueOf(defaultOverlay()))
 			case isSection(k.value.Type()):
 				walk(at, k.value)
 			default:
@@ -124,7 +126,7 @@ func TestEveryKeyIsKnown(t *testing.T) {
 			_ = writtenValue(k.value, k.tag)
 		}
 		for name := range strings.FieldsSeq(regexp.MustCompile(`:"[^"]*"`).ReplaceAllString(string(k.tag), "")) {
-			if !slices.Contains([]string{"yaml", "value", "min", "max", "off", "for"}, name) {
+			if !slices.Contains([]string{"yaml", "json", "value", "min", "max", "off", "for"}, name) {
 				t.Errorf("%s has the tag %s, which means nothing", path, name)
 			}
 		}

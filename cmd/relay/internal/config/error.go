@@ -16,26 +16,26 @@ type Fault struct {
 }
 
 // Error returns one line, as in relay.yaml:12:7: sinks.bot.ulr: unknown key.
-func (e Fault) Error() string {
+func (f Fault) Error() string {
 	var b strings.Builder
-	b.WriteString(e.File)
-	if e.Line > 0 {
-		fmt.Fprintf(&b, ":%d:%d", e.Line, e.Column)
+	b.WriteString(f.File)
+	if f.Line > 0 {
+		fmt.Fprintf(&b, ":%d:%d", f.Line, f.Column)
 	}
-	if e.Path != "" {
-		b.WriteString(": " + e.Path)
+	if f.Path != "" {
+		b.WriteString(": " + f.Path)
 	}
-	return b.String() + ": " + e.Message
+	return b.String() + ": " + f.Message
 }
 
 // Faults are the faults of a file, in the file's order.
 type Faults []Fault
 
 // Error returns one line for each fault.
-func (e Faults) Error() string {
-	lines := make([]string, len(e))
-	for i := range e {
-		lines[i] = e[i].Error()
+func (f Faults) Error() string {
+	lines := make([]string, len(f))
+	for i := range f {
+		lines[i] = f[i].Error()
 	}
 	return strings.Join(lines, "\n")
 }

@@ -58,12 +58,53 @@ func faultyFiles() []faultyFile {
 		// Keys.
 		{"unknown keys", "acounts: {}\nzzzzzz: {a: hunter2}\nhttp: {listn: hunter2}\n", []string{
 			`1:1: acounts: unknown key; did you mean "accounts"?`,
-			"2:1: zzzzzz: unknown key; known: accounts, alerts, http, journal, nats, sinks, socket",
+			"2:1: zzzzzz: unknown key; known: accounts, alerts, http, journal, nats, overlays, sinks, socket",
 			`3:8: http.listn: unknown key; did you mean "listen"?`,
 		}},
 		{"origins", account + "sinks: {o: {type: stdout, tests: maybe, backfill: no}}\n", []string{
 			"3:34: sinks.o.tests: want deliver or skip, got \"maybe\"",
 			"3:51: sinks.o.backfill: want deliver, skip or digest, got \"no\"",
+		}},
+		{"overlay words", "overlays: {main: {theme: neon, widgets: [ticker, poll], tests: deliver, goal: {period: year}, position: {align: top}}}\n", []string{
+			`1:26: overlays.main.theme: want clean, pop, night or custom, got "neon"`,
+			`1:50: overlays.main.widgets[1]: want alerts, ticker or counter, got "poll"`,
+			`1:64: overlays.main.tests: want show or skip, got "deliver"`,
+			`1:88: overlays.main.goal.period: want today, stream or month, got "year"`,
+			`1:113: overlays.main.position.align: want left, center or right, got "top"`,
+		}},
+		{"overlay ranges", "overlays:\n  main: {min_time: 0s, max_age: 0s, merge_after: 1000, volume: 101}\n  b: {min_time: 9s, goal: {count: -1}, position: {x: -1, width: 90}}\n", []string{
+			`2:20: overlays.main.min_time: want a duration such as 5s or 72h, from 1s to 1h, got "0s"`,
+			`2:33: overlays.main.max_age: want a duration such as 5s or 72h, at least 1s, or off, got "0s"`,
+			`2:50: overlays.main.merge_after: want a whole number from 0 to 999, got "1000"`,
+			`2:64: overlays.main.volume: want a whole number from 0 to 100, got "101"`,
+			"3:3: overlays.b.max_time: 8s is shorter than min_time (9s)",
+			`3:35: overlays.b.goal.count: want a whole number of at least 0, got "-1"`,
+			`3:54: overlays.b.position.x: want a whole number from 0 to 95, got "-1"`,
+			"3:65: overlays.b.position.width: 90% is outside the page; use 5 to 80",
+		}},
+		{"overlay files and languages", "overlays:\n  main: {sound: ../a.wav, pictures: {pizza: a.txt, '!': b.png}, locale: '<b>', speech_language: x}\n", []string{
+			`2:17: overlays.main.sound: "../a.wav" is neither chime, pop, none nor a sound; put a wav, mp3, ogg or m4a in the overlay's folder and write only its name`,
+			`2:45: overlays.main.pictures.pizza: "a.txt" is not a picture; use png, jpg, gif, webp, avif or svg`,
+			`2:57: overlays.main.pictures."...": "!" has no letter; use a word of the title`,
+			`2:73: overlays.main.locale: "<b>" is not a language tag; write it as in en or pt-BR`,
+			`2:97: overlays.main.speech_language: "x" is not a language tag; write it as in en-GB`,
+		}},
+		{"overlay lists", account + "overlays: {Main: {}, main: {accounts: [b], widgets: [], hide_words: [one, two words]}, b: {accounts: []}, c: {acounts: [a]}}\n", []string{
+			"3:12: overlays.Main: a name has 1 to 63 of a-z, 0-9, _ and -, and begins with a letter or digit",
+			`3:40: overlays.main.accounts[0]: unknown account "b"; did you mean "a"?`,
+			"3:53: overlays.main.widgets: is empty; use alerts, ticker, counter",
+			`3:75: overlays.main.hide_words[1]: "two words" is not one word; write each word on its own`,
+			"3:102: overlays.b.accounts: is empty: leave the key out for all accounts",
+			`3:111: overlays.c.acounts: unknown key; did you mean "accounts"?`,
+		}},
+		{"http", "http:\n  listen: ''\n  public_url: https://h/path\n  password_file: missing\n  tls: {cert_file: ok}\n", []string{
+			"2:11: http.listen: want an address and a port, such as 127.0.0.1:4222",
+			"3:15: http.public_url: want a URL such as https://relay.example.com, without a path",
+			"4:18: http.password_file: stat missing: no such file or directory",
+			"5:8: http.tls: wants both cert_file and key_file, or neither",
+		}},
+		{"http beside nats", "sinks: {n: {type: nats, subject: x}}\nhttp: {listen: 127.0.0.1:4222}\n", []string{
+			"2:16: http.listen: is the address of nats.listen too: choose another port",
 		}},
 		{"duplicate keys", "http: {}\nnats:\n  listen: 127.0.0.1:1\n  listen: 127.0.0.1:2\nhttp: {}\n", []string{
 			"4:3: nats.listen: duplicate key, the first is in line 3",
@@ -73,8 +114,8 @@ func faultyFiles() []faultyFile {
 			"1:73: accounts.a: a key without a value; put a text that has a comma in quotes",
 		}},
 		{"secret as a key", "http: {\"=hunter2\": 1, x=hunter2: 2}\n", []string{
-			`1:8: http."...": unknown key; known: listen`,
-			`1:23: http."x...": unknown key; known: listen`,
+			`1:8: http."...": unknown key; known: listen, moderator_password_file, password_file, public_url, tls`,
+			`1:23: http."x...": unknown key; known: listen, moderator_password_file, password_file, public_url, tls`,
 		}},
 		{"names", "accounts:\n  Big: {provider: treatstream, client_id: x, client_secret: hunter2}\nsinks:\n  -x: {type: stdout}\n  a.b: {type: stdout}\n", []string{
 			"2:3: accounts.Big: a name has 1 to 63 of a-z, 0-9, _ and -, and begins with a letter or digit",

@@ -7,7 +7,11 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/rs/zerolog"
+
 	"github.com/treatrelay/relay/internal/loopback"
+	"github.com/treatrelay/relay/web"
+	"github.com/treatrelay/relay/web/session"
 )
 
 // DefaultHTTPListen is where the pages and the health checks are.
@@ -18,29 +22,30 @@ const Off = "off"
 
 // HTTP is the section http.
 type HTTP struct {
-	// Where relay serves the dashboard, the overlays, `/healthz`, [`/readyz`](operating.md#ready-or-not) and `/metrics`. On another address than
-	// loopback, the dashboard wants a password. `off`: nowhere.
+	// Where relay serves the dashboard, the overlays, `/healthz`, [`/readyz`](operating.md#ready-or-not) and `/metrics`. `off`: nowhere. See
+	// [access from elsewhere](operating.md#access-from-elsewhere) before you choose an address that other machines reach.
 	Listen string `yaml:"listen" value:"address and port, or 'off'"`
-	// How browsers reach the pages if not by that address, for example through a proxy: `https://relay.example.com`, without a path.
+	// The URL of the pages in browsers, without a path, if it is not that address: `https://relay.example.com` behind a reverse proxy.
 	PublicURL string `yaml:"public_url" value:"URL"`
-	// The file with the password of the dashboard, at least 12 characters. Without one, only `relay dashboard` opens it.
+	// The file with the password of the dashboard: one line of at least 12 characters. Without it only the command `dashboard` opens the dashboard. A new
+	// password counts at once, and ends the sessions of the old one.
 	PasswordFile string `yaml:"password_file"`
-	// The file with another password, for moderators: they see everything but the configuration, and control the overlays.
+	// The file with another password, for moderators: they see everything except the configuration, control the overlays, and change nothing else.
 	ModeratorPasswordFile string `yaml:"moderator_password_file"`
-	// The certificate of the server, in files that are read again when they change.
+	// The certificate of the server. Relay reads its files again when they change.
 	TLS ServerTLS `yaml:"tls"`
 }
 
 // ServerTLS is the section http.tls.
 type ServerTLS struct {
-	// The certificate with its chain, PEM, together with `key_file`.
+	// The certificate of the server with its chain, in PEM. With it the pages are on https only.
 	CertFile string `yaml:"cert_file"`
-	// The key of that certificate, PEM.
+	// The private key of that certificate, in PEM.
 	KeyFile string `yaml:"key_file"`
 }
 
 // Served reports whether there is an HTTP server.
-func (h HTTP) Served() bool { return h.Listen != "" && h.Listen != Off }
+func (h HTTP) Served() bool { return h.Listen != Off }
 
 // Loopback reports whether only this machine can reach the server.
 func (h HTTP) Loopback() bool {
@@ -78,6 +83,7 @@ func (h HTTP) check(d *decoder, file *sections) {
 	if d.given("http.public_url") {
 		d.check("http.public_url", checkPublicURL(h.PublicURL))
 	}
+	h.checkFiles(d)
 	if !h.Served() {
 		return
 	}
@@ -89,6 +95,27 @@ func (h HTTP) check(d *decoder, file *sections) {
 		if sameListen(h.Listen, other) {
 			d.reject("http.listen", "is the address of "+key+" too: choose another port")
 		}
+	}
+}
+
+// checkFiles checks the contents of the files that the section names, at a start of relay.
+func (h HTTP) checkFiles(d *decoder) {
+	if !d.files || d.faults.under["http"] {
+		return
+	}
+	for _, files := range []session.Config{
+		{PasswordFile: h.PasswordFile},
+		{ModeratorPasswordFile: h.ModeratorPasswordFile},
+		{PasswordFile: h.PasswordFile, ModeratorPasswordFile: h.ModeratorPasswordFile}, // which must differ
+	} {
+		_, err := session.New(files)
+		if f, ok := errors.AsType[*session.FileError](err); ok {
+			d.check(f.Key, f.Err)
+		}
+	}
+	if h.TLS.CertFile != "" {
+		_, err := web.LoadCertificate(h.TLS.CertFile, h.TLS.KeyFile, zerolog.Nop())
+		d.check("http.tls", err)
 	}
 }
 

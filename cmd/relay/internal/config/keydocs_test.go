@@ -160,6 +160,8 @@ func valueText(k key) string {
 		return "`true` or `false`"
 	case t.Kind() == reflect.Int:
 		return "number" + limits(tag, " from ", " of at least ", "`")
+	case t.Kind() == reflect.Slice && wordsOf(item) != nil:
+		return "list of `" + strings.Join(wordsOf(item), "`, `") + "`"
 	case t.Kind() == reflect.Slice:
 		return "list of " + noun + "s"
 	case t.Kind() == reflect.Map:
@@ -203,6 +205,8 @@ func (s *source) tables() []table {
 			for _, name := range sinks.Types() {
 				all = append(all, table{"sinks of type " + name, s.docs("sinks.NAME", reflect.ValueOf(sinks.NewConfig(name)).Elem())})
 			}
+		case "overlays":
+			all = append(all, table{k.name, s.docs("overlays.NAME", reflect.ValueOf(defaultOverlay()))})
 		default:
 			all = append(all, table{k.name, s.docs(k.name, k.value)})
 		}

@@ -1,10 +1,10 @@
 package config
 
 import (
-	"errors"
 	"maps"
 	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/treatrelay/relay/web/overlay"
 )
@@ -14,35 +14,31 @@ type Overlay struct {
 	overlay.Settings `yaml:",inline"`
 }
 
+func defaultOverlay() Overlay { return Overlay{overlay.NewSettings()} }
+
 func (o *Overlay) decodeEntries(d *decoder, path string, entries []entry) {
-	keys := Overlay{overlay.NewSettings()}
-	d.fields(path, entries, keysByName(reflect.ValueOf(&keys).Elem()))
-	for _, err := range faultsOf(keys.Check()) {
-		if s, ok := errors.AsType[*overlay.SettingError](err); ok {
-			d.reject(join(path, s.Key), s.Err.Error())
-		} else {
-			d.reject(path, err.Error())
-		}
-	}
-	*o = keys
+	*o = defaultOverlay()
+	d.fields(path, entries, keysByName(reflect.ValueOf(o).Elem()))
+	d.checkEach(path, o.Check())
 }
 
-// faultsOf returns the errors that were joined.
-func faultsOf(err error) []error {
-	if err == nil {
-		return nil
+// below returns the path of a setting, such as position.x or hide_words[2], of the section at a path.
+func below(path, setting string) string {
+	for step := range strings.SplitSeq(setting, ".") {
+		name, index, found := strings.Cut(step, "[")
+		path = join(path, name)
+		if found {
+			path += "[" + index
+		}
 	}
-	if many, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // only the outermost error is a list
-		return many.Unwrap()
-	}
-	return []error{err}
+	return path
 }
 
 // checkOverlays reports the faults of overlays that need other sections to be seen.
 func (s *sections) checkOverlays(d *decoder) {
 	accounts := slices.Sorted(maps.Keys(s.Accounts))
 	for name, o := range s.Overlays {
-		d.check(join("overlays", name), overlay.CheckName(name))
+		d.checkName("overlays", name)
 		s.checkAccounts(d, join(join("overlays", name), "accounts"), o.Accounts, accounts)
 	}
 }

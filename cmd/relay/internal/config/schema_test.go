@@ -98,6 +98,14 @@ func TestConfigSchemaOfValues(t *testing.T) {
 		{"sinks: {o: {type: discord}}", false},
 		{"journal: {retention: '${RETENTION}'}", true},
 		{"journal: {retention: 5}", false},
+		{"overlays: {main: {theme: pop, widgets: [ticker], volume: 0, merge_after: 0, max_age: 'off', pictures: {pizza: a.png}}}", true},
+		{"overlays: {main: , other: {goal: {count: 5}, position: }}", true},
+		{"overlays: {main: {theme: neon}}", false},
+		{"overlays: {main: {widgets: [poll]}}", false},
+		{"overlays: {main: {volume: 101}}", false},
+		{"overlays: {Main: {}}", false},
+		{"http: {listen: 'off', public_url: 'https://h', password_file: ok, tls: {cert_file: ok, key_file: ok}}", true},
+		{"http: {tls: {cert: ok}}", false},
 	} {
 		err := doctest.Fits(t, schema, test.text)
 		if _, loaded := load(t, test.text, getenv); test.good != (loaded == nil) {

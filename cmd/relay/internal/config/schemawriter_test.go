@@ -89,6 +89,9 @@ func (w *schemaWriter) section(path string, section reflect.Value) *schemaNode {
 		case k.value.Type() == reflect.TypeFor[map[string]Sink]():
 			w.sinks(at + ".NAME")
 			n.Properties[k.name] = w.named("sink", k)
+		case k.value.Type() == reflect.TypeFor[map[string]Overlay]():
+			w.defs["overlay"] = w.section(at+".NAME", reflect.ValueOf(defaultOverlay()))
+			n.Properties[k.name] = w.named("overlay", k)
 		case isSection(k.value.Type()):
 			inner := w.section(at, k.value)
 			inner.Description = plainText(w.source.paragraphs(k)[0])
@@ -156,6 +159,9 @@ func (w *schemaWriter) value(k key, doc keyDoc) *schemaNode {
 		n.AnyOf = append(anyWord(words), variable)
 	case t.Kind() == reflect.Slice:
 		n.Type, n.Items = "array", text
+		if words := wordsOf(t.Elem()); words != nil {
+			n.Items = &schemaNode{AnyOf: append(anyWord(words), variable)}
+		}
 	case t.Kind() == reflect.Map:
 		n.Type, n.Additional = []string{"object", "null"}, text
 	case t == reflect.TypeFor[time.Duration]() && k.tag.Get("off") != "":

@@ -14,7 +14,7 @@ type sections struct {
 	Accounts map[string]Account `yaml:"accounts"`
 	// Each sink is one destination.
 	Sinks map[string]Sink `yaml:"sinks"`
-	// Each overlay is one page for OBS.
+	// Each overlay is a page with alerts, for OBS.
 	Overlays map[string]Overlay `yaml:"overlays"`
 	Settings `yaml:",inline"`
 }

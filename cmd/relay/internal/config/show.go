@@ -43,9 +43,18 @@ func Effective(path string, getenv func(string) (string, bool)) (yaml.MapSlice, 
 		destinations = append(destinations, yaml.MapItem{Key: s.Name, Value: d.shownKeys(at, keys)})
 	}
 	shown := yaml.MapSlice{{Key: "accounts", Value: accounts}, {Key: "sinks", Value: destinations}}
+	if len(c.Overlays) > 0 {
+		shown = append(shown, yaml.MapItem{Key: "overlays", Value: d.shownValue("overlays", reflect.ValueOf(c.Overlays), "")})
+	}
 	settings := c.Settings
 	settings.Journal = d.written.journal
 	return append(shown, d.shownKeys("", keysOf(reflect.ValueOf(settings)))...), c.Warnings, nil
+}
+
+// Text returns the result of [Effective] as YAML.
+func Text(shown yaml.MapSlice) (string, error) {
+	text, err := yaml.MarshalWithOptions(shown, yaml.UseLiteralStyleIfMultiline(true), yaml.IndentSequence(true))
+	return string(text), err
 }
 
 // shownKeys returns the keys of the section at a path that have a value.
@@ -115,7 +124,7 @@ func writtenValue(v reflect.Value, tag reflect.StructTag) any {
 	case bool:
 		return value
 	case int:
-		if value == 0 {
+		if value == 0 && tag.Get("min") != "0" {
 			return nil
 		}
 		return value

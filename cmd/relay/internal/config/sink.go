@@ -14,6 +14,7 @@ import (
 	"github.com/treatrelay/relay/sinks"
 	natssink "github.com/treatrelay/relay/sinks/nats"
 	"github.com/treatrelay/relay/sinks/webhook"
+	"github.com/treatrelay/relay/web/overlay"
 )
 
 // Sink is one entry of the section sinks.
@@ -45,7 +46,7 @@ type sinkKeys struct {
 	// How the sink gets treats that relay missed live and found in the history later: one by one, not at all, or as
 	// [one digest](sinks.md#digests-of-missed-treats) each time.
 	Backfill option[rules.BackfillRule] `yaml:"backfill"`
-	// `relaxed`: an event that failed five times, or has to wait for more than a minute, steps aside and later ones pass it. `strict`: nothing
+	// `relaxed`: an event that failed five times, or has to wait for more than a minute, is deferred, and later ones pass it. `strict`: nothing
 	// passes it. `none`: relay delivers `concurrency` events of one account at a time (16 if that is any), in no particular order.
 	Order option[order] `yaml:"order"`
 	// How many deliveries run at a time; one per account, unless `order` is `none`.
@@ -169,6 +170,9 @@ func (d *decoder) checkEach(path string, err error) {
 	if f, ok := errors.AsType[*sinks.FieldError](err); ok {
 		path, err = path+"."+f.Field, f.Err
 	}
+	if s, ok := errors.AsType[*overlay.SettingError](err); ok {
+		path, err = below(path, s.Key), s.Err
+	}
 	d.check(path, err)
 }
 
@@ -205,7 +209,7 @@ func (s *sections) checkSinks(d *decoder) {
 	}
 }
 
-// checkAccounts checks the list of a sink's accounts, which is at a path. all are the names of all accounts.
+// checkAccounts checks a list of accounts, which is at a path. all are the names of all accounts.
 func (s *sections) checkAccounts(d *decoder, path string, list, all []string) {
 	if len(list) == 0 && d.given(path) {
 		d.reject(path, "is empty: leave the key out for all accounts")

@@ -9,7 +9,7 @@ import (
 
 // Socket is the section socket, about the connections to realtime servers.
 type Socket struct {
-	// How long a realtime server may take to answer, from the name lookup to its handshake. After that, relay gives up the attempt, leaves no
+	// How long a realtime server may take to respond, from the name lookup to its handshake. After that, relay gives up the attempt, leaves no
 	// connection behind, and tries again.
 	HandshakeTimeout time.Duration `yaml:"handshake_timeout" min:"1s" max:"5m"`
 	// How often, at least, relay sends something over each connection, so that no proxy or firewall considers it idle and cuts it. If one cuts

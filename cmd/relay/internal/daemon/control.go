@@ -19,6 +19,7 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/api/server"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/cmd/relay/internal/logins"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
@@ -26,6 +27,7 @@ import (
 type control struct {
 	job     *job // its journal may be used once monitor.opened is closed
 	handler http.Handler
+	logins  *logins.Logins
 
 	mu     sync.Mutex // guards closed, and work.Add against work.Wait
 	closed bool
@@ -33,9 +35,10 @@ type control struct {
 }
 
 func newControl(j *job) *control {
-	c := &control{job: j}
+	c := &control{job: j, logins: logins.New(j.account)}
 	c.handler = c.owned(server.New(server.Config{
-		Journal: c.journal, Sinks: c.sinks, Status: j.monitor.snapshot, Reconcile: c.reconcile, Pages: c.pageConfig(),
+		Journal: c.journal, Sinks: c.sinks, Status: j.monitor.snapshot, Series: j.monitor.series.Last, Reconcile: c.reconcile,
+		Configuration: j.viewer.View, Logins: c.logins, Pages: c.pageConfig(),
 	}))
 	return c
 }
@@ -73,11 +76,12 @@ func (c *control) serve(ctx context.Context, dir string, log zerolog.Logger) (st
 	}
 }
 
-// close waits for the requests under way, and serves no others.
+// close waits for the requests and logins under way, and serves no others.
 func (c *control) close() {
 	c.mu.Lock()
 	c.closed = true
 	c.mu.Unlock()
+	c.logins.Close() // requests may wait for one
 	c.work.Wait()
 }
 

@@ -7,8 +7,10 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/auth"
+	"github.com/treatrelay/relay/auth/provider"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/grants"
+	"github.com/treatrelay/relay/cmd/relay/internal/logins"
 	"github.com/treatrelay/relay/sinks/webhook"
 )
 
@@ -21,6 +23,15 @@ func (j *job) bearer(name string) (webhook.Bearer, error) {
 		}
 		return part.account, nil
 	}), nil
+}
+
+// account returns the account of that name with its provider, for a login.
+func (j *job) account(name string) (logins.Account, provider.Provider, bool) {
+	r, ok := j.runners().accounts[name]
+	if !ok {
+		return nil, provider.Provider{}, false
+	}
+	return r.account, r.cfg.Provider, true
 }
 
 // checkGrants returns an error if no account that receives treats has a grant, unless the first login is still to come, on a page. Otherwise it logs

@@ -18,7 +18,7 @@ type httpLimits struct {
 	conns                     int
 }
 
-func usualHTTPLimits() httpLimits {
+func defaultHTTPLimits() httpLimits {
 	return httpLimits{header: 10 * time.Second, read: 30 * time.Second, write: 30 * time.Second, idle: time.Minute, conns: 2048}
 }
 

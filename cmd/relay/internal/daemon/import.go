@@ -38,11 +38,11 @@ func Import(ctx context.Context, o Options, in io.Reader, done func(added, known
 }
 
 // importLines appends the events that are not in the journal. It returns how many are on disk, and how many were known.
-func (k *journalService) importLines(ctx context.Context, in io.Reader) (added, known int, err error) {
+func (j *journalService) importLines(ctx context.Context, in io.Reader) (added, known int, err error) {
 	r := bufio.NewReaderSize(in, 64<<10)
 	var waiting []journal.Entry
 	flush := func() error {
-		if _, err := k.journal.Put(ctx, waiting...); err != nil {
+		if _, err := j.journal.Put(ctx, waiting...); err != nil {
 			return err
 		}
 		added += len(waiting)
@@ -59,7 +59,7 @@ func (k *journalService) importLines(ctx context.Context, in io.Reader) (added, 
 		if importErr != nil {
 			return added, known, importErr
 		}
-		have, importErr := k.index.Has(ctx, &e)
+		have, importErr := j.index.Has(ctx, &e)
 		if importErr != nil {
 			return added, known, importErr
 		}

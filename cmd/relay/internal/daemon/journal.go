@@ -37,44 +37,44 @@ func newJournalService(dir string, undo *datadir.Teardown, log zerolog.Logger) *
 }
 
 // open opens storage, index and journal. trace receives the stages of treats; it may be nil.
-func (k *journalService) open(ctx context.Context, cfg config.Journal, trace func(pipeline.Stage)) error {
-	s, err := datadir.OpenStorage(ctx, cfg, k.dir, k.log, k.undo)
+func (j *journalService) open(ctx context.Context, cfg config.Journal, trace func(pipeline.Stage)) error {
+	s, err := datadir.OpenStorage(ctx, cfg, j.dir, j.log, j.undo)
 	if err != nil {
 		return err
 	}
-	k.storage = s
-	k.index, err = index.Open(ctx, index.Config{Dir: filepath.Join(k.dir, datadir.IndexDir), Log: s.Log, Retention: cfg.Retention, Logger: k.log})
+	j.storage = s
+	j.index, err = index.Open(ctx, index.Config{Dir: filepath.Join(j.dir, datadir.IndexDir), Log: s.Log, Retention: cfg.Retention, Logger: j.log})
 	if err != nil {
 		return exit.With(exit.Unavailable, err)
 	}
-	k.undo.Add("index of the journal", k.index.Close)
-	if err := k.reserveLost(ctx); err != nil {
+	j.undo.Add("index of the journal", j.index.Close)
+	if err := j.reserveLost(ctx); err != nil {
 		return exit.With(exit.Unavailable, err)
 	}
-	k.journal, err = journal.Open(ctx, journal.Config{
-		Log: s.Log, State: s.State, Attempts: attempts.NewReader(s.Attempts), Retention: cfg.Retention, Committed: k.index.Committed, OnStage: trace,
-		Logger: k.log, Metrics: k.metrics,
+	j.journal, err = journal.Open(ctx, journal.Config{
+		Log: s.Log, State: s.State, Attempts: attempts.NewReader(s.Attempts), Retention: cfg.Retention, Committed: j.index.Committed, OnStage: trace,
+		Logger: j.log, Metrics: j.metrics,
 	})
 	return exit.With(exit.Unavailable, err)
 }
 
 // reserveLost logs which events the journal has lost at its end, according to the index, and reserves their numbers, so that they are not assigned
 // again.
-func (k *journalService) reserveLost(ctx context.Context) error {
-	_, next := k.storage.Log.Bounds()
-	through := k.index.Through()
+func (j *journalService) reserveLost(ctx context.Context) error {
+	_, next := j.storage.Log.Bounds()
+	through := j.index.Through()
 	if through < next {
 		return nil
 	}
-	lost, err := k.index.Lost(ctx, next)
+	lost, err := j.index.Lost(ctx, next)
 	if err != nil {
 		return err
 	}
 	for _, l := range lost {
-		k.log.Error().Str("account", l.Account).Int("events", l.Events).Time("first", l.First).Time("last", l.Last).
+		j.log.Error().Str("account", l.Account).Int("events", l.Events).Time("first", l.First).Time("last", l.Last).
 			Msg("journal has lost its newest events, as by a restored backup: what the provider's history still holds is journaled again, and goes to the sinks that had not accepted it")
 	}
-	return k.storage.Log.Reserve(ctx, through)
+	return j.storage.Log.Reserve(ctx, through)
 }
 
 // scrubInterval is how often the sealed segments of the journal are verified.
@@ -82,16 +82,16 @@ const scrubInterval = 24 * time.Hour
 
 // keepUp runs the background work of the journal: the dispatcher of the lanes, which also saves their cursors, and the verification of old segments.
 // Call end when the lanes have ended; it stops the work and waits for it.
-func (k *journalService) keepUp(ctx context.Context, lanes *delivery.Dispatcher) (end func() error) {
+func (j *journalService) keepUp(ctx context.Context, lanes *delivery.Dispatcher) (end func() error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	var work sync.WaitGroup
 	var lanesErr error
 	work.Go(func() { lanesErr = lanes.Run(ctx) })
-	if file := k.storage.File; file != nil {
+	if file := j.storage.File; file != nil {
 		work.Go(func() {
 			for ctx.Err() == nil {
 				if err := file.Scrub(ctx); err != nil && ctx.Err() == nil {
-					k.log.Warn().Err(err).Msg("journal cannot be verified in the background; trying again tomorrow")
+					j.log.Warn().Err(err).Msg("journal cannot be verified in the background; trying again tomorrow")
 				}
 				select {
 				case <-ctx.Done():

@@ -13,6 +13,7 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
 	"github.com/treatrelay/relay/cmd/relay/internal/grants"
+	"github.com/treatrelay/relay/cmd/relay/internal/series"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/cmd/relay/internal/version"
 	"github.com/treatrelay/relay/pipeline"
@@ -33,8 +34,9 @@ type monitor struct {
 		job      *job // nil until everything is open
 		stopping bool
 	}
-	turn sync.Mutex // held while taking a snapshot
-	last api.Status
+	turn   sync.Mutex // held while taking a snapshot
+	last   api.Status
+	series series.Series
 }
 
 func newMonitor(cfg *config.Config) *monitor {

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -30,6 +31,7 @@ import (
 // pages are the overlays and the HTTP server, with the sessions of the dashboard.
 type pages struct {
 	overlays *overlays.Service // set before the journal is said to be open
+	readers  atomic.Int64      // of streams over HTTP
 
 	mu       sync.Mutex
 	opened   bool
@@ -42,7 +44,11 @@ func (j *job) openOverlays(ctx context.Context, cfg *config.Config) (err error) 
 	j.pages.overlays, err = overlays.Open(ctx, overlays.Config{
 		Journal: j.data.journal, Settings: cfg.OverlaySettings(), Files: filepath.Join(j.data.dir, datadir.OverlaysDir), Log: j.log,
 	})
-	return exit.With(exit.Unavailable, err)
+	if err != nil {
+		return exit.With(exit.Unavailable, err)
+	}
+	j.metrics.MustRegister(NewPageMetrics(j.pages.measure))
+	return nil
 }
 
 // openPages starts the HTTP server, if the configuration has one.
@@ -131,13 +137,13 @@ func (j *job) servePages(o Options, l net.Listener) (stop func() error, err erro
 		encryption = certificate.Config()
 	}
 	handler, err := web.New(web.Config{
-		API: j.control.handler, Access: access(), Keys: j.pages.overlays.Keys(), Sessions: sessions, Health: j.health(), Assets: web.Assets(),
+		API: countReaders(&j.pages.readers, j.control.handler), Access: access(), Keys: j.pages.overlays.Keys(), Sessions: sessions, Health: j.health(), Assets: web.Assets(),
 		Listen: l.Addr().String(), PublicURL: cfg.PublicURL, TLS: encryption != nil, Log: j.log,
 	})
 	if err != nil {
 		return nil, err
 	}
-	hs := usualHTTPLimits().server(handler, j.log)
+	hs := defaultHTTPLimits().server(handler, j.log)
 	hs.TLSConfig = encryption
 	var served sync.WaitGroup
 	served.Go(func() {

@@ -39,7 +39,7 @@ func NewReloader(path string, watch, interactive bool, load func() (*config.Conf
 		r.hup = make(chan os.Signal, 1)
 		signal.Notify(r.hup, syscall.SIGHUP) // until the process ends
 	}
-	r.last = config.Sum(r.path)
+	r.last = config.Hash(r.path)
 	return r
 }
 
@@ -65,9 +65,9 @@ func (r *Reloader) triggers(ctx context.Context, work *sync.WaitGroup) <-chan st
 			case <-ctx.Done():
 				return
 			case <-r.hup:
-				last = config.Sum(r.path)
+				last = config.Hash(r.path)
 			case <-tick:
-				now := config.Sum(r.path)
+				now := config.Hash(r.path)
 				if now == last || now == "" { // unchanged, or being replaced
 					continue
 				}
@@ -121,7 +121,7 @@ func sameSink(r *sinkRunner, c config.Sink) bool {
 		return false
 	}
 	a.Lane.Filter, b.Lane.Filter = nil, nil
-	return r.files == config.FilesSum(c.Config) && reflect.DeepEqual(a, b)
+	return r.files == config.FilesHash(c.Config) && reflect.DeepEqual(a, b)
 }
 
 // opened are the accounts and sinks that a new configuration needs, opened and not started.
@@ -208,6 +208,7 @@ func (r *running) reload(receiving, delivering context.Context, load func() (*co
 	r.remove(receiving, old, accounts.stop, sinks.stop)
 	j.setRunners(old.next(cfg, accounts.stop, sinks.stop, fresh))
 	j.reconcilers.set(j.runners().sources())
+	j.viewer.Loaded()
 	if err := j.pages.overlays.Reload(delivering, cfg.OverlaySettings()); err != nil {
 		j.log.Error().Err(err).Msg("overlays keep their settings")
 	}

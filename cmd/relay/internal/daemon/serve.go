@@ -47,6 +47,7 @@ func (j *job) serve(ctx context.Context, reloader *Reloader) (err error) {
 	j.log.Info().Int("accounts", len(now.sources())).Int("sinks", len(now.sinks)).Str("version", version.Number()).Msg("relay runs")
 	defer j.supervise(context.WithoutCancel(ctx))()
 	background.Go(func() { keepMemorySmall(receiving) })
+	background.Go(func() { j.sample(receiving) })
 	background.Go(func() { j.limitDrain(receiving, delivering, kill) })
 	for receiving.Err() == nil {
 		select {

@@ -89,7 +89,7 @@ func Setup(ctx context.Context, o SetupOptions) (_ *Pages, err error) {
 
 // serve serves a handler until done is closed, and keeps the listener. The error is the cause of ctx if that ends before.
 func (p *Pages) serve(ctx context.Context, handler http.Handler, o SetupOptions, done <-chan struct{}) (err error) {
-	hs, shared := usualHTTPLimits().server(handler, o.Log), &sharedListener{p.listener}
+	hs, shared := defaultHTTPLimits().server(handler, o.Log), &sharedListener{p.listener}
 	var served sync.WaitGroup
 	served.Go(func() {
 		if err := hs.Serve(shared); !errors.Is(err, http.ErrServerClosed) {

@@ -47,7 +47,7 @@ func (f *sinkFactory) open(ctx context.Context, s config.Sink) (*sinkRunner, err
 			Fix: advice.Do("restart relay"),
 		})
 	}
-	files := config.FilesSum(s.Config)
+	files := config.FilesHash(s.Config)
 	sink, err := sinks.Open(ctx, s.Config, sinks.Env{
 		Name: s.Name, Stdout: f.out, UserAgent: version.UserAgent(), Log: f.log.With().Str("sink", s.Name).Logger(),
 		NATS:      func(ctx context.Context) (*nats.Conn, error) { return f.server.Connect(ctx) },
@@ -181,7 +181,7 @@ func (r *sinkRunner) stop() {
 	r.drain()
 	limit := time.AfterFunc(DrainTime, func() {
 		if lane, _ := r.state(); lane != nil {
-			lane.Halt()
+			lane.Stop()
 		}
 	})
 	defer limit.Stop()

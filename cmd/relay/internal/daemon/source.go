@@ -43,10 +43,10 @@ func (s *source) withheld() int {
 }
 
 // newIntake returns the intake of an account.
-func (k *journalService) newIntake(c config.Account) *intake.Intake {
+func (j *journalService) newIntake(c config.Account) *intake.Intake {
 	return intake.New(intake.Config{
 		Normalizer: intake.Normalizer{Account: c.Account, Provider: c.Provider.Name, Location: c.Location, KeepRaw: c.KeepRaw},
-		Journal:    k.journal, Index: k.index, Logger: k.log, Metrics: k.metrics,
+		Journal:    j.journal, Index: j.index, Logger: j.log, Metrics: j.metrics,
 	})
 }
 

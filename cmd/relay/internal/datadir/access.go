@@ -16,6 +16,7 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/api/server"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
+	"github.com/treatrelay/relay/cmd/relay/internal/configview"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/overlays"
 	"github.com/treatrelay/relay/pipeline/journal"
@@ -29,7 +30,8 @@ type Access struct {
 	Getenv     func(string) (string, bool)
 	Log        zerolog.Logger
 
-	cfg *config.Config // nil if there is none, or it has faults
+	path string         // of the configuration; empty: there is none
+	cfg  *config.Config // nil if there is none, or it has faults
 }
 
 // Client returns a client of the local API, whether or not a relay runs on the data folder. If none runs, the API is served in this process, and no
@@ -42,14 +44,14 @@ func (a *Access) Client(ctx context.Context, undo *Teardown) (*api.Client, error
 	case cfgErr != nil:
 		return nil, cfgErr
 	}
-	return a.Alone(ctx, undo)
+	return a.Exclusive(ctx, undo)
 }
 
 // FilesClient is Client for a journal that is known to be in files. It ignores faults of the configuration.
 func (a *Access) FilesClient(ctx context.Context, undo *Teardown) (*api.Client, error) {
 	c, _, err := a.live(ctx, undo)
 	if errors.Is(err, api.ErrNoRelay) {
-		return a.Alone(ctx, undo)
+		return a.Exclusive(ctx, undo)
 	}
 	return c, err
 }
@@ -71,7 +73,7 @@ func (a *Access) live(ctx context.Context, undo *Teardown) (c *api.Client, cfgEr
 	if err != nil {
 		return nil, nil, exit.With(exit.Config, err)
 	}
-	if path != "" {
+	if a.path = path; path != "" {
 		if a.cfg, cfgErr = config.Load(path, a.Getenv); cfgErr == nil && !a.cfg.Journal.NATSURL.Empty() {
 			c, err = a.OnServer(ctx, a.cfg.Journal, undo)
 			return c, nil, err
@@ -103,9 +105,9 @@ func (a *Access) OnServer(ctx context.Context, cfg config.Journal, undo *Teardow
 	return a.serve(ctx, &s, undo)
 }
 
-// Alone locks the data folder, and serves the API in this process, over the journal in it. If a relay starts meanwhile, it returns a client of that.
-func (a *Access) Alone(ctx context.Context, undo *Teardown) (*api.Client, error) {
-	s, c, err := openAlone(ctx, a.Dir, a.Log, undo)
+// Exclusive locks the data folder, and serves the API in this process, over the journal in it. If a relay starts meanwhile, it returns a client of that.
+func (a *Access) Exclusive(ctx context.Context, undo *Teardown) (*api.Client, error) {
+	s, c, err := openExclusive(ctx, a.Dir, a.Log, undo)
 	if err != nil || c != nil {
 		return c, err
 	}
@@ -122,6 +124,8 @@ func (a *Access) serve(ctx context.Context, s *Storage, undo *Teardown) (*api.Cl
 		Journal: func(context.Context) (*journal.Journal, error) { return j, nil },
 		Sinks:   a.sinks,
 		Pages:   a.pages(j),
+
+		Configuration: configview.New(a.path, a.Getenv).View,
 	}))
 	undo.Add("local API", direct.Close)
 	return api.New(direct, a.Dir), nil
@@ -193,8 +197,8 @@ func dialServer(cfg config.Journal) (*nats.Conn, error) {
 	return nc, nil
 }
 
-// openAlone locks the data folder and opens the journal in it. If a relay starts meanwhile, it returns a client of that.
-func openAlone(ctx context.Context, dir string, log zerolog.Logger, undo *Teardown) (s Storage, c *api.Client, err error) {
+// openExclusive locks the data folder and opens the journal in it. If a relay starts meanwhile, it returns a client of that.
+func openExclusive(ctx context.Context, dir string, log zerolog.Logger, undo *Teardown) (s Storage, c *api.Client, err error) {
 	at := filepath.Join(dir, JournalDir)
 	switch _, err := os.Stat(at); {
 	case errors.Is(err, fs.ErrNotExist):

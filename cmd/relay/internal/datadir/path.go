@@ -26,8 +26,8 @@ func Choose(named string, getenv func(string) (string, bool)) (string, error) {
 	return "", exit.Usagef("no data folder: the user has no home folder; name one with --data-dir")
 }
 
-// UsualPath describes the default data folder, for help texts.
-func UsualPath() string {
+// DescribeDefaultPath describes the default data folder, for help texts.
+func DescribeDefaultPath() string {
 	switch runtime.GOOS {
 	case "windows", "darwin":
 		return "relay/data in the user's config folder"

@@ -35,7 +35,7 @@ func journalConn(ctx context.Context, cfg config.Journal, log zerolog.Logger) (*
 		switch {
 		case err == nil:
 			return conn, nil
-		case errors.Is(err, nats.ErrAuthorization), !Away(err):
+		case errors.Is(err, nats.ErrAuthorization), !IsUnreachable(err):
 			return nil, journalRefused(cfg, err)
 		case !logged:
 			log.Warn().Str("server", at).Msg("journal's server does not answer; waiting for it")
@@ -63,8 +63,8 @@ func journalRefused(cfg config.Journal, err error) error {
 	return exit.With(exit.Unavailable, fmt.Errorf("connect to the journal's server %s (journal.nats_url): %w", Hosts(cfg.NATSURL.Reveal()), err))
 }
 
-// Away reports whether a failed connection may succeed later: the server, its name or the network is down.
-func Away(err error) bool {
+// IsUnreachable reports whether a failed connection may succeed later: the server, its name or the network is down.
+func IsUnreachable(err error) bool {
 	_, network := errors.AsType[*net.OpError](err)
 	_, dns := errors.AsType[*net.DNSError](err)
 	return network || dns || errors.Is(err, nats.ErrNoServers) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, io.EOF) ||

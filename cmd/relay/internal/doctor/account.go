@@ -140,7 +140,7 @@ func (a *accountChecks) refused(err error) Finding {
 		fix := advice.Fix{Before: "run: ", Command: "relay auth refresh " + a.config.Account, After: ", and log in again if that is refused too"}
 		return faulty(fix, "%s", text).coded(exit.Unauthorized)
 	case errors.Is(err, grant.ErrUnusable) && fix.Empty():
-		if text, fix = advice.Cut(trouble.Err); fix.Empty() {
+		if text, fix = advice.Split(trouble.Err); fix.Empty() {
 			fix = a.loginFix()
 		}
 	}

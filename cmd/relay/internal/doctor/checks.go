@@ -109,7 +109,7 @@ func (d *doctor) tracks() []track {
 		return append(all, track{{"journal", d.dir, journalLimit, d.journal}})
 	}
 	accounts := d.accountTracks()
-	all = append(all, d.portTrack())
+	all = append(all, d.portTrack(), d.pagesTrack())
 	all = append(all, d.hostTracks()...)
 	all = append(all, accounts...)
 	all = append(all, track{{"journal", d.journalPlace(), journalLimit, d.journal}})
@@ -170,7 +170,7 @@ type fixer interface {
 
 // faultOf returns the finding of an error, with the fix that the error brings, or else with this one.
 func faultOf(err error, otherwise string) Finding {
-	if wrong, fix := advice.Cut(err); !fix.Empty() {
+	if wrong, fix := advice.Split(err); !fix.Empty() {
 		return faulty(fix, "%s", wrong)
 	}
 	if own, ok := errors.AsType[fixer](err); ok {

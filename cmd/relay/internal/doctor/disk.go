@@ -235,7 +235,7 @@ func (d *doctor) inspectJournal(ctx context.Context, external bool, undo *datadi
 			err = fmt.Errorf("ask the relay that runs: %w", err)
 		}
 	default:
-		c, err = access.Alone(ctx, undo)
+		c, err = access.Exclusive(ctx, undo)
 	}
 	if err != nil {
 		return api.Journal{}, err

@@ -22,6 +22,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/auth/advice"
+	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/grants"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/cmd/relay/internal/version"
@@ -230,10 +231,22 @@ func (d *doctor) portTrack() (t track) {
 		at := d.cfg.NATS.Listen
 		t = append(t, check{"port", "nats.listen " + at, networkLimit, func(ctx context.Context) Finding { return d.port(ctx, at, isRelayNATS) }})
 	}
-	if at := d.cfg.HTTP.Listen; at != "" {
-		t = append(t, check{"port", "http.listen " + at, networkLimit, func(ctx context.Context) Finding { return d.port(ctx, at, isRelayHTTP) }})
+	if h := d.cfg.HTTP; h.Served() {
+		t = append(t, check{"port", "http.listen " + h.Listen, networkLimit, d.httpPort})
 	}
 	return t
+}
+
+// httpPort checks http.listen. Without the default one relay runs nevertheless.
+func (d *doctor) httpPort(ctx context.Context) Finding {
+	h := d.cfg.HTTP
+	f := d.port(ctx, h.Listen, func(ctx context.Context, address string) error {
+		return isRelayHTTP(ctx, address, h.TLS.CertFile != "")
+	})
+	if f.State == Fault && h.Listen == config.DefaultHTTPListen {
+		f.State, f.Detail = Warning, f.Detail+"; relay serves no dashboard, overlays and health checks then"
+	}
+	return f
 }
 
 // port tries to listen. If the address is in use, mine reports whether the running relay uses it: its error is nil then.
@@ -285,12 +298,19 @@ func isRelayNATS(ctx context.Context, address string) error {
 }
 
 // isRelayHTTP returns nil if relay serves /healthz there.
-func isRelayHTTP(ctx context.Context, address string) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/healthz", http.NoBody)
+func isRelayHTTP(ctx context.Context, address string, encrypted bool) error {
+	scheme := "http"
+	if encrypted {
+		scheme = "https"
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+"://"+address+"/healthz", http.NoBody)
 	if err != nil {
 		return err
 	}
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	client := &http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // It is this machine, and the certificate may be for its public name.
+	}}
 	resp, err := client.Do(req)
 	if err != nil {
 		return rootCause(err)

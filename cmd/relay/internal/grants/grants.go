@@ -27,8 +27,8 @@ type presenter struct{ account func() (*auth.Account, error) }
 func NewBearer(find func() (*auth.Account, error)) webhook.Bearer { return presenter{find} }
 
 // Token implements [webhook.Bearer].
-func (b presenter) Token(ctx context.Context) (secret.String, int64, error) {
-	account, err := b.account()
+func (p presenter) Token(ctx context.Context) (secret.String, int64, error) {
+	account, err := p.account()
 	if err != nil {
 		return secret.String{}, 0, err
 	}
@@ -37,8 +37,8 @@ func (b presenter) Token(ctx context.Context) (secret.String, int64, error) {
 }
 
 // Refresh implements [webhook.Bearer].
-func (b presenter) Refresh(ctx context.Context, generation int64) (secret.String, int64, error) {
-	account, err := b.account()
+func (p presenter) Refresh(ctx context.Context, generation int64) (secret.String, int64, error) {
+	account, err := p.account()
 	if err != nil {
 		return secret.String{}, 0, err
 	}

@@ -31,9 +31,9 @@ func Status(account *auth.Account, c config.Account) (TokenStatus, error) {
 	switch {
 	case err == nil:
 	case errors.Is(err, grant.ErrNone):
-		s.State, s.Status.Fix = NotLoggedIn, advice.Of(err)
+		s.State, s.Status.Fix = NotLoggedIn, advice.FixOf(err)
 	case errors.As(err, &trouble) && trouble.Permanent():
-		s.State, s.Status.Fix, s.Reason = unusable, advice.Of(err), trouble.Err.Error()
+		s.State, s.Status.Fix, s.Reason = unusable, advice.FixOf(err), trouble.Err.Error()
 	default:
 		return s, err
 	}

@@ -12,14 +12,14 @@ import (
 )
 
 // Login implements [intake.Logins].
-func (h *Source) Login() (intake.Login, bool) {
-	mark, err := h.account.LoginMark()
+func (s *Source) Login() (intake.Login, bool) {
+	mark, err := s.account.LoginMark()
 	return loginOf(mark), err == nil
 }
 
 // Adopt implements [intake.Logins].
-func (h *Source) Adopt(ctx context.Context, id string) error {
-	return h.account.AdoptLogin(ctx, id)
+func (s *Source) Adopt(ctx context.Context, id string) error {
+	return s.account.AdoptLogin(ctx, id)
 }
 
 func loginOf(m grant.LoginMark) intake.Login {

@@ -78,27 +78,27 @@ type fault struct {
 	after   time.Duration // how long the provider asked to wait
 }
 
-func (e *fault) Error() string { return e.why }
+func (f *fault) Error() string { return f.why }
 
 // Fetch implements [intake.History]. It renews a refused token once, and retries a few times during an outage.
-func (h *Source) Fetch(ctx context.Context) (history.Reply, error) {
-	if time.Now().Before(h.notBefore) {
-		return nil, fmt.Errorf("read the history at %s: the provider asked to wait", h.url.base.Host)
+func (s *Source) Fetch(ctx context.Context) (history.Reply, error) {
+	if time.Now().Before(s.notBefore) {
+		return nil, fmt.Errorf("read the history at %s: the provider asked to wait", s.url.base.Host)
 	}
-	file, err := newSpool(h.dir)
+	file, err := newSpool(s.dir)
 	if err != nil {
 		return nil, err
 	}
-	reply := &pagedReply{file, h}
-	if err := h.fetch(ctx, reply, history.NextPage{}); err != nil {
+	reply := &pagedReply{file, s}
+	if err := s.fetch(ctx, reply, history.NextPage{}); err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
 	return reply, nil
 }
 
 // fetch appends a page to the answer. The zero page is the first.
-func (h *Source) fetch(ctx context.Context, into *pagedReply, page history.NextPage) error {
-	token, err := h.account.Token(ctx)
+func (s *Source) fetch(ctx context.Context, into *pagedReply, page history.NextPage) error {
+	token, err := s.account.Token(ctx)
 	if err != nil {
 		return err
 	}
@@ -107,41 +107,41 @@ func (h *Source) fetch(ctx context.Context, into *pagedReply, page history.NextP
 		return fmt.Errorf("keep the history while it is read: %w", err)
 	}
 	renewed := false
-	h.wait.Reset()
+	s.wait.Reset()
 	for try := 1; ; try++ {
-		err := h.ask(ctx, token, into.spool, page, from)
+		err := s.ask(ctx, token, into.spool, page, from)
 		failed, known := errors.AsType[*fault](err)
 		switch {
 		case err == nil:
-			h.hopeless = 0
+			s.hopeless = 0
 			return nil
 		case !known || ctx.Err() != nil:
 			return err
-		case failed.refused && !renewed && token.Generation != h.hopeless:
+		case failed.refused && !renewed && token.Generation != s.hopeless:
 			renewed = true
-			if token, err = h.account.Refresh(ctx, token.Generation); err != nil {
+			if token, err = s.account.Refresh(ctx, token.Generation); err != nil {
 				return err
 			}
 			continue
 		case failed.refused:
-			h.hopeless = token.Generation
+			s.hopeless = token.Generation
 		case failed.after > maxWait:
-			h.notBefore = time.Now().Add(failed.after)
+			s.notBefore = time.Now().Add(failed.after)
 		case failed.again && try < maxAttempts:
 			select {
-			case <-time.After(max(h.wait.NextBackOff(), failed.after)):
+			case <-time.After(max(s.wait.NextBackOff(), failed.after)):
 				continue
 			case <-ctx.Done():
 				return context.Cause(ctx)
 			}
 		}
-		return fmt.Errorf("read the history at %s: %w", h.url.base.Host, err)
+		return fmt.Errorf("read the history at %s: %w", s.url.base.Host, err)
 	}
 }
 
 // ask makes one request and writes the whole answer to the file, at the offset from. Its error is a [fault], an error of the file, a
 // [history.ErrPageElsewhere], or a [history.ErrPagesTooLarge].
-func (h *Source) ask(ctx context.Context, by auth.Token, into *spool, page history.NextPage, from int64) error {
+func (s *Source) ask(ctx context.Context, by auth.Token, into *spool, page history.NextPage, from int64) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, requestTimeout, fmt.Errorf("no whole answer within %s", requestTimeout))
 	defer cancel()
 	token := by.AccessToken
@@ -155,7 +155,7 @@ func (h *Source) ask(ctx context.Context, by auth.Token, into *spool, page histo
 		text := secret.Scrub(err.Error(), token, secret.New(url.PathEscape(token.Reveal())), secret.New(url.QueryEscape(token.Reveal())))
 		return &fault{why: doing + ": " + strings.Join(strings.Fields(text), " "), again: true}
 	}
-	at, err := h.url.page(token, page)
+	at, err := s.url.page(token, page)
 	if err != nil {
 		return err
 	}
@@ -165,7 +165,7 @@ func (h *Source) ask(ctx context.Context, by auth.Token, into *spool, page histo
 	}
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("User-Agent", version.UserAgent())
-	resp, err := h.client.Do(req)
+	resp, err := s.client.Do(req)
 	if err != nil {
 		return broken("no answer", err)
 	}
@@ -176,18 +176,18 @@ func (h *Source) ask(ctx context.Context, by auth.Token, into *spool, page histo
 		return refusal(resp)
 	}
 	into.answered(resp.Header, by)
-	return h.keep(into, resp, from, broken)
+	return s.keep(into, resp, from, broken)
 }
 
 // keep writes an answer to the file, at the offset from, where the file is read next.
-func (h *Source) keep(into *spool, resp *http.Response, from int64, broken func(doing string, err error) error) error {
+func (s *Source) keep(into *spool, resp *http.Response, from int64, broken func(doing string, err error) error) error {
 	if err := into.Truncate(from); err != nil {
 		return fmt.Errorf("keep the history while it is read: %w", err)
 	}
 	if _, err := into.Seek(from, io.SeekStart); err != nil {
 		return fmt.Errorf("keep the history while it is read: %w", err)
 	}
-	text := io.LimitReader(resp.Body, h.limit+1-from)
+	text := io.LimitReader(resp.Body, s.limit+1-from)
 	if resp.StatusCode == http.StatusNoContent {
 		text = strings.NewReader("null")
 	}
@@ -198,10 +198,10 @@ func (h *Source) keep(into *spool, resp *http.Response, from int64, broken func(
 		return broken("the answer is cut off", body.err)
 	case err != nil:
 		return &advice.Error{Err: fmt.Errorf("keep the history while it is read: %w", err), Fix: advice.Do("free some space")}
-	case from+n > h.limit && from > 0:
+	case from+n > s.limit && from > 0:
 		return history.ErrPagesTooLarge
-	case from+n > h.limit:
-		return &fault{why: fmt.Sprintf("the answer is larger than %d MiB", h.limit>>20)}
+	case from+n > s.limit:
+		return &fault{why: fmt.Sprintf("the answer is larger than %d MiB", s.limit>>20)}
 	}
 	if _, err := into.Seek(from, io.SeekStart); err != nil {
 		return fmt.Errorf("keep the history while it is read: %w", err)

@@ -284,7 +284,7 @@ func TestHistoryFile(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(l.dir, ".history-123"), nil, 0o600); err != nil { // by a process that was killed
 		t.Fatal(err)
 	}
-	Sweep(l.dir)
+	RemoveTempFiles(l.dir)
 	if all := left(); len(all) != 0 {
 		t.Errorf("left after sweeping: %v", all)
 	}

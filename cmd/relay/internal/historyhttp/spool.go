@@ -38,8 +38,8 @@ func (s *spool) Close() error {
 	return err
 }
 
-// Sweep removes the files that killed processes have left in dir. The caller must hold the lock of the data folder.
-func Sweep(dir string) {
+// RemoveTempFiles removes the files that killed processes have left in dir. The caller must hold the lock of the data folder.
+func RemoveTempFiles(dir string) {
 	left, _ := fs.Glob(os.DirFS(dir), spoolName+"*") // the pattern is valid
 	for _, name := range left {
 		_ = os.Remove(filepath.Join(dir, name))

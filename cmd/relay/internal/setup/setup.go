@@ -122,7 +122,7 @@ func (s *Setup) post(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		p, ok := errors.AsType[*api.Problem](err)
 		if !ok {
-			wrong, fix := advice.Cut(err)
+			wrong, fix := advice.Split(err)
 			p = api.NewProblem(http.StatusInternalServerError, api.ProblemFailed, text.Line(wrong)).WithFix(fix)
 		}
 		fail(w, p)

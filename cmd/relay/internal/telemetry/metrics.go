@@ -14,20 +14,20 @@ type Registry struct {
 func NewRegistry() *Registry { return &Registry{Registry: prometheus.NewRegistry()} }
 
 // MustRegister implements [prometheus.Registerer].
-func (v *Registry) MustRegister(all ...prometheus.Collector) {
-	v.Registry.MustRegister(all...)
+func (r *Registry) MustRegister(all ...prometheus.Collector) {
+	r.Registry.MustRegister(all...)
 	for _, c := range all {
 		if vector, ok := c.(interface {
 			DeletePartialMatch(prometheus.Labels) int
 		}); ok {
-			v.all = append(v.all, vector)
+			r.all = append(r.all, vector)
 		}
 	}
 }
 
 // Forget removes all series whose label has that value: those of an account or sink that no longer runs.
-func (v *Registry) Forget(label, name string) {
-	for _, vector := range v.all {
+func (r *Registry) Forget(label, name string) {
+	for _, vector := range r.all {
 		vector.DeletePartialMatch(prometheus.Labels{label: name})
 	}
 }

@@ -1,5 +1,5 @@
 // Package disk provides what the engine's log and state in files share: opening and reading a file, making a file or
-// folder durable, and the checksum. It imports no other package of relay.
+// folder durable, and the checksum.
 package disk
 
 import (

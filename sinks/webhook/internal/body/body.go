@@ -57,7 +57,7 @@ func Parse(text string, mediaType string) (*Template, error) {
 }
 
 // Make renders the body for an event, given as its line.
-func (b *Template) Make(line []byte) ([]byte, error) {
+func (t *Template) Make(line []byte) ([]byte, error) {
 	var event map[string]any
 	decoder := json.NewDecoder(bytes.NewReader(line))
 	decoder.UseNumber() // keeps numbers as they are
@@ -65,10 +65,10 @@ func (b *Template) Make(line []byte) ([]byte, error) {
 		return nil, fmt.Errorf("decode the event: %w", err)
 	}
 	var out boundedBuffer
-	if err := b.template.Execute(&out, event); err != nil {
+	if err := t.template.Execute(&out, event); err != nil {
 		return nil, execError(err)
 	}
-	if b.json {
+	if t.json {
 		var value json.RawMessage // its error quotes one character, not the text of a viewer
 		if err := json.Unmarshal(out.Bytes(), &value); err != nil {
 			return nil, fmt.Errorf("what it makes is not JSON: %w", err)

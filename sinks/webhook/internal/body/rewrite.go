@@ -61,14 +61,14 @@ type rewriter struct {
 	kind encoding
 }
 
-func (w *rewriter) errorf(n parse.Node, format string, args ...any) error {
-	location, _ := w.tree.ErrorContext(n)
+func (r *rewriter) errorf(n parse.Node, format string, args ...any) error {
+	location, _ := r.tree.ErrorContext(n)
 	return execError(fmt.Errorf("template: %s: %w", location, fmt.Errorf(format, args...)))
 }
 
 // list rewrites nodes that begin at a place and returns the place where they end. loop is the place where the
 // iterations of the enclosing loop begin and end, nil outside a loop.
-func (w *rewriter) list(l *parse.ListNode, at place, loop *place) (place, error) {
+func (r *rewriter) list(l *parse.ListNode, at place, loop *place) (place, error) {
 	if l == nil {
 		return at, nil
 	}
@@ -76,24 +76,24 @@ func (w *rewriter) list(l *parse.ListNode, at place, loop *place) (place, error)
 		var err error
 		switch n := n.(type) {
 		case *parse.TextNode:
-			if w.kind == encodeJSON {
+			if r.kind == encodeJSON {
 				at = at.after(n.Text)
 			}
 		case *parse.ActionNode:
-			err = w.action(n, at)
+			err = r.action(n, at)
 		case *parse.IfNode:
-			at, err = w.branches(&n.BranchNode, at, loop)
+			at, err = r.branches(&n.BranchNode, at, loop)
 		case *parse.WithNode:
-			at, err = w.branches(&n.BranchNode, at, loop)
+			at, err = r.branches(&n.BranchNode, at, loop)
 		case *parse.RangeNode:
-			err = w.loop(n, at, loop)
+			err = r.loop(n, at, loop)
 		case *parse.BreakNode, *parse.ContinueNode:
 			if loop != nil && at != *loop {
-				err = w.errorf(n, "%s leaves the loop on the other side of a quote than where it begins", n)
+				err = r.errorf(n, "%s leaves the loop on the other side of a quote than where it begins", n)
 			}
 		case *parse.CommentNode:
 		default:
-			err = w.errorf(n, "%s is not supported", n)
+			err = r.errorf(n, "%s is not supported", n)
 		}
 		if err != nil {
 			return at, err
@@ -102,48 +102,48 @@ func (w *rewriter) list(l *parse.ListNode, at place, loop *place) (place, error)
 	return at, nil
 }
 
-func (w *rewriter) action(n *parse.ActionNode, at place) error {
+func (r *rewriter) action(n *parse.ActionNode, at place) error {
 	if len(n.Pipe.Decl) > 0 { // it writes nothing
 		return nil
 	}
 	encode := "_text"
 	switch {
-	case w.kind == encodeQuery:
+	case r.kind == encodeQuery:
 		encode = "_query"
-	case w.kind == encodeJSON && at == escaping:
-		return w.errorf(n, "%s stands after a backslash", n)
-	case w.kind == encodeJSON && at == inside:
+	case r.kind == encodeJSON && at == escaping:
+		return r.errorf(n, "%s stands after a backslash", n)
+	case r.kind == encodeJSON && at == inside:
 		encode = "_inside"
-	case w.kind == encodeJSON:
+	case r.kind == encodeJSON:
 		encode = "_value"
 	}
 	n.Pipe.Cmds = append(n.Pipe.Cmds, &parse.CommandNode{
-		NodeType: parse.NodeCommand, Pos: n.Pos, Args: []parse.Node{parse.NewIdentifier(encode).SetTree(w.tree).SetPos(n.Pos)},
+		NodeType: parse.NodeCommand, Pos: n.Pos, Args: []parse.Node{parse.NewIdentifier(encode).SetTree(r.tree).SetPos(n.Pos)},
 	})
 	return nil
 }
 
-func (w *rewriter) branches(n *parse.BranchNode, at place, loop *place) (place, error) {
-	then, err := w.list(n.List, at, loop)
+func (r *rewriter) branches(n *parse.BranchNode, at place, loop *place) (place, error) {
+	then, err := r.list(n.List, at, loop)
 	if err != nil {
 		return at, err
 	}
-	other, err := w.list(n.ElseList, at, loop)
+	other, err := r.list(n.ElseList, at, loop)
 	if err == nil && then != other {
-		err = w.errorf(n, "its branches end on different sides of a quote: give each the same quotes")
+		err = r.errorf(n, "its branches end on different sides of a quote: give each the same quotes")
 	}
 	return then, err
 }
 
-func (w *rewriter) loop(n *parse.RangeNode, at place, around *place) error {
+func (r *rewriter) loop(n *parse.RangeNode, at place, around *place) error {
 	n.List.Nodes = slices.Insert(n.List.Nodes, 0, parse.Node(&parse.TextNode{NodeType: parse.NodeText, Pos: n.Pos})) // see boundedBuffer
-	end, err := w.list(n.List, at, &at)
+	end, err := r.list(n.List, at, &at)
 	if err != nil {
 		return err
 	}
-	other, err := w.list(n.ElseList, at, around)
+	other, err := r.list(n.ElseList, at, around)
 	if err == nil && (end != at || other != at) {
-		err = w.errorf(n, "its turns end on the other side of a quote than where they begin")
+		err = r.errorf(n, "its turns end on the other side of a quote than where they begin")
 	}
 	return err
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/treatrelay/relay/pipeline/journal"
 	"github.com/treatrelay/relay/pipeline/journal/query"
 
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
@@ -104,7 +105,24 @@ func (s *server) history(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return putAll(s.lines(w), query.Events(r.Context(), j, q.EventFilter), q.Limit, func(e query.Event) (any, error) { return api.EventOf(&e), nil })
+	events := query.Events(r.Context(), j, q.EventFilter)
+	if q.Newest > 0 {
+		events = query.NewestEvents(r.Context(), j, q.EventFilter, q.Newest)
+	}
+	return putAll(s.lines(w), events, q.Limit, func(e query.Event) (any, error) { return api.EventOf(&e), nil })
+}
+
+func (s *server) attempts(w http.ResponseWriter, r *http.Request) error {
+	q, err := api.ParseAttemptQuery(r.URL.Query())
+	if err != nil {
+		return usage(err)
+	}
+	j, err := s.Journal(r.Context())
+	if err != nil {
+		return err
+	}
+	all := j.Attempts().Select(r.Context(), q.AttemptFilter, q.Newest)
+	return putAll(s.lines(w), all, 0, func(a journal.NumberedAttempt) (any, error) { return api.AttemptOf(&a, q.IDs), nil })
 }
 
 func (s *server) state(w http.ResponseWriter, r *http.Request) error {

@@ -83,8 +83,8 @@ func (s *server) newKey(w http.ResponseWriter, r *http.Request) error {
 	}
 	base := s.pageURL()
 	if base == "" {
-		return api.NewProblem(http.StatusConflict, api.ProblemNoPages, "relay serves no pages: http.listen is off").
-			WithFix(advice.Do("set http.listen and restart relay")).WithCode(exit.Config)
+		return api.NewProblem(http.StatusConflict, api.ProblemNoPages, "relay serves no pages: http.listen is off, or its port was in use at the start").
+			WithFix(advice.Do("set http.listen to a free address and restart relay")).WithCode(exit.Config)
 	}
 	all, err := s.Overlays(r.Context())
 	if err != nil {

@@ -29,10 +29,16 @@ type Config struct {
 	Journal func(context.Context) (*journal.Journal, error)
 	// Sinks returns the names of the configured sinks in order, and their types.
 	Sinks func() (names []string, types map[string]string)
+	// Configuration returns the configuration file.
+	Configuration func() (api.Configuration, error)
 	// Status returns the status of the running relay; nil: none runs.
 	Status func(context.Context) api.Status
+	// Series returns the last hour of the running relay; nil: none runs.
+	Series func() api.Series
 	// Reconcile compares an account's history with the journal; nil: no relay runs.
 	Reconcile func(ctx context.Context, account string) (intake.Reconciliation, error)
+	// Logins runs logins; nil: no relay runs.
+	Logins Logins
 	Pages
 }
 
@@ -77,6 +83,7 @@ func New(cfg Config) http.Handler {
 func (s *server) handlers() map[string]handler {
 	all := map[string]handler{
 		"GET /status":                        s.status,
+		"GET /series":                        s.series,
 		"GET /journal":                       s.journal,
 		"GET /journal/state":                 s.state,
 		"GET /history":                       s.history,
@@ -84,10 +91,12 @@ func (s *server) handlers() map[string]handler {
 		"GET /sinks":                         s.sinks,
 		"POST /sinks/{name}/enable":          s.enableSink,
 		"POST /sinks/{name}/disable":         s.disableSink,
+		"GET /config":                        s.configuration,
 		"GET /deadletters":                   s.deadLetters,
 		"GET /deadletters/{number}":          s.deadLetter,
 		"POST /deadletters/redrive":          s.redrive,
 		"POST /deadletters/purge":            s.purge,
+		"GET /attempts":                      s.attempts,
 		"GET /traces/{id}":                   s.trace,
 		"POST /replay":                       s.replay,
 		"POST /tests":                        s.putTest,
@@ -97,6 +106,7 @@ func (s *server) handlers() map[string]handler {
 		"POST /setup":                        s.setUp,
 	}
 	maps.Copy(all, s.overlayHandlers())
+	maps.Copy(all, s.loginHandlers())
 	return all
 }
 
@@ -125,7 +135,7 @@ func (s *server) problem(err error) *api.Problem {
 	case errors.Is(err, overlay.ErrTooManyAsked):
 		p = api.NewProblem(http.StatusConflict, api.ProblemFailed, text.Line(err.Error()))
 	default:
-		wrong, fix := advice.Cut(err)
+		wrong, fix := advice.Split(err)
 		p = api.NewProblem(http.StatusInternalServerError, api.ProblemFailed, text.Line(wrong)).WithFix(fix)
 	}
 	p.Code = exit.Code(err)
@@ -170,6 +180,13 @@ func (s *server) status(w http.ResponseWriter, r *http.Request) error {
 		return notRunning()
 	}
 	return answer(w, s.Status(r.Context()))
+}
+
+func (s *server) series(w http.ResponseWriter, _ *http.Request) error {
+	if s.Series == nil {
+		return notRunning()
+	}
+	return answer(w, s.Series())
 }
 
 func (s *server) reconcile(w http.ResponseWriter, r *http.Request) error {

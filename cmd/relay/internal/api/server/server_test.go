@@ -27,9 +27,10 @@ import (
 // A rig is a journal, and a client of the API over it.
 type rig struct {
 	*testing.T
-	journal *journal.Journal
-	client  *api.Client
-	url     string // of the server; empty: there is none
+	journal    *journal.Journal
+	attemptLog journal.Log
+	client     *api.Client
+	url        string // of the server; empty: there is none
 }
 
 // eachWay runs a test over a connection, and within this process.
@@ -41,7 +42,7 @@ func eachWay(t *testing.T, running bool, test func(*rig)) {
 				t.Fatal(err)
 			}
 			stack.Run(t)
-			r := &rig{T: t, journal: stack.Journal}
+			r := &rig{T: t, journal: stack.Journal, attemptLog: stack.Attempts}
 			cfg := server.Config{
 				Journal: func(context.Context) (*journal.Journal, error) { return stack.Journal, nil },
 				Sinks:   func() ([]string, map[string]string) { return []string{"bot"}, map[string]string{"bot": "webhook"} },
@@ -375,6 +376,7 @@ func TestWrongRequests(t *testing.T) {
 			{"GET", "/history?since=yesterday", http.StatusBadRequest},
 			{"POST", "/deadletters/purge?sinks=bot", http.StatusBadRequest},
 			{"POST", "/deadletters/purge", http.StatusBadRequest},
+			{"GET", "/attempts?outcome=good", http.StatusBadRequest},
 			{"GET", "/deadletters/x", http.StatusBadRequest},
 			{"POST", "/replay", http.StatusBadRequest},
 			{"POST", "/tests", http.StatusBadRequest},

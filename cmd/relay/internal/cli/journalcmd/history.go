@@ -9,6 +9,7 @@ import (
 
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 )
 
@@ -16,7 +17,9 @@ import (
 type historyOptions struct {
 	*state.State
 	eventFlags
+	text    string
 	limit   int
+	newest  int
 	json    bool
 	printed int
 }
@@ -29,12 +32,14 @@ func NewHistoryCmd(s *state.State) *cobra.Command {
 		Long: `Show the events in the journal, in the order in which they were journaled.
 --since and --until refer to the time when a treat was sent. It works whether or
 not relay runs.`,
-		Example: "  relay history --since 2h\n  relay history --since 2026-07-16 --json | jq -r .data.title | sort | uniq -c",
+		Example: "  relay history --since 2h\n  relay history --text pizza --newest 20\n  relay history --since 2026-07-16 --json | jq -r .data.title | sort | uniq -c",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context()) },
 	}
 	flags := cmd.Flags()
 	o.register(flags, "live, backfill, test, or replay for events that were sent again")
+	flags.StringVar(&o.text, "text", "", "only treats whose sender, title or message contains this text, in upper or lower case")
 	registerLimit(flags, &o.limit)
+	flags.IntVar(&o.newest, "newest", 0, "only the newest of this number, oldest first; 0 for all")
 	flags.BoolVar(&o.json, "json", false, "print the events themselves, one per line")
 	return cmd
 }
@@ -47,8 +52,15 @@ func (o *historyOptions) run(ctx context.Context) error {
 	if err := checkLimit(o.limit); err != nil {
 		return err
 	}
+	switch {
+	case o.newest < 0:
+		return exit.Usagef("--newest %d: want 0 or more", o.newest)
+	case o.newest > 0 && o.limit > 0:
+		return exit.Usagef("want either --limit or --newest")
+	}
+	filter.Text = o.text
 	err = o.WithAPI(ctx, func(c *api.Client) error {
-		return forEachEvent(ctx, c, &api.EventQuery{EventFilter: filter, Limit: o.limit}, o.print)
+		return forEachEvent(ctx, c, &api.EventQuery{EventFilter: filter, Limit: o.limit, Newest: o.newest}, o.print)
 	})
 	if err == nil && o.printed == 0 {
 		return o.Say("Nothing matched: there is no such event.")

@@ -1,5 +1,5 @@
 // Package frame is the encoding of a record in a segment file, and a scanner that finds records between damaged bytes.
-// It knows neither files nor segments. Start reading at [Append] and [Scanner].
+// It does not depend on files or segments. Start reading at [Append] and [Scanner].
 package frame
 
 import (

@@ -17,6 +17,7 @@ import (
 	"github.com/treatrelay/relay/auth/store"
 	"github.com/treatrelay/relay/auth/wire"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
+	"github.com/treatrelay/relay/cmd/relay/internal/configview"
 	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/grants"
@@ -28,8 +29,8 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal/attempts"
 )
 
-// DrainTime is how long a stopping relay goes on delivering what it has received. Together with the time to close everything, relay is gone
-// within 10 s, when service managers lose patience.
+// DrainTime is how long a stopping relay still delivers the events it has. With the time to close everything, relay has exited within 10 s, when
+// service managers kill it.
 const DrainTime = 7 * time.Second
 
 // Options configure a relay.
@@ -47,7 +48,7 @@ type Options struct {
 	Log        zerolog.Logger
 }
 
-// Run locks the data folder and runs relay in it, until ctx ends or relay cannot go on. It returns nil if ctx ended and everything was delivered
+// Run locks the data folder and runs relay in it, until ctx ends or relay cannot continue. It returns nil if ctx ended and everything was delivered
 // or journaled. An error has the exit code of the command, see the package exit.
 func Run(ctx context.Context, o Options) (err error) {
 	lock, err := datadir.Lock(ctx, o.Dir)
@@ -58,7 +59,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err := datadir.CheckTree(o.Dir); err != nil {
 		return err
 	}
-	historyhttp.Sweep(o.Dir)
+	historyhttp.RemoveTempFiles(o.Dir)
 	j, err := newJob(ctx, o)
 	if err != nil {
 		return err
@@ -70,6 +71,7 @@ func Run(ctx context.Context, o Options) (err error) {
 type job struct {
 	log     zerolog.Logger
 	metrics *telemetry.Registry
+	viewer  *configview.Viewer
 	started *config.Config // as loaded at the start: some of its sections hold until relay restarts, see [fixed]
 	monitor *monitor
 	manager *serviceManager
@@ -90,6 +92,7 @@ type job struct {
 func newJob(ctx context.Context, o Options) (_ *job, err error) {
 	cfg, log := o.Config, o.Log
 	j := &job{log: log, metrics: telemetry.NewRegistry(), monitor: newMonitor(cfg), manager: &serviceManager{log: log}, started: cfg, current: runners{cfg: cfg}}
+	j.viewer = newViewer(o)
 	var opened datadir.Teardown // sinks, which their lanes close once those run
 	defer func() {
 		if err != nil {
@@ -114,6 +117,17 @@ func newJob(ctx context.Context, o Options) (_ *job, err error) {
 		return nil, err
 	}
 	return j, nil
+}
+
+// newViewer returns what shows the configuration file, if there is one: a simulation may run without.
+func newViewer(o Options) *configview.Viewer {
+	path := o.Config.Path
+	if o.Simulation && config.Hash(path) == "" {
+		path = ""
+	}
+	v := configview.New(path, o.Getenv)
+	v.Loaded()
+	return v
 }
 
 // openServices opens what accounts and sinks need: traces, logins, the embedded NATS server, the journal and the lanes.

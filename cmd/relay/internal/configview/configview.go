@@ -1,0 +1,92 @@
+// Package configview shows the configuration file to people: without secrets, and with its faults.
+package configview
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+
+	"github.com/treatrelay/relay/cmd/relay/internal/api"
+	"github.com/treatrelay/relay/cmd/relay/internal/config"
+	"github.com/treatrelay/relay/cmd/relay/internal/text"
+)
+
+// A Viewer shows a configuration file. Its methods may be called by several goroutines.
+type Viewer struct {
+	path   string
+	getenv func(string) (string, bool)
+
+	mu     sync.Mutex
+	loaded string
+}
+
+// New returns a Viewer of the file at path; empty: there is no file.
+func New(path string, getenv func(string) (string, bool)) *Viewer {
+	return &Viewer{path: path, getenv: getenv}
+}
+
+// Loaded records that relay has loaded the file just now.
+func (v *Viewer) Loaded() {
+	if v.path == "" {
+		return
+	}
+	shown, _, err := v.effective()
+	if err != nil { // it has changed since
+		return
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.loaded = shown
+}
+
+// effective returns the file as relay config show prints it, and its warnings.
+func (v *Viewer) effective() (string, config.Faults, error) {
+	shown, warnings, err := config.Effective(v.path, v.getenv)
+	if err != nil {
+		return "", nil, err
+	}
+	yaml, err := config.Text(shown)
+	return yaml, warnings, err
+}
+
+// View reads the file, and returns it as it is now. If it has faults, the text is that of the file when it was loaded.
+func (v *Viewer) View() (api.Configuration, error) {
+	view := api.Configuration{Warnings: []api.ConfigFault{}, Faults: []api.ConfigFault{}}
+	if v.path == "" {
+		return view, nil
+	}
+	path, err := filepath.Abs(v.path)
+	if err != nil {
+		return view, err
+	}
+	view.Path = path
+	shown, warnings, err := v.effective()
+	if err == nil {
+		view.Text, view.Warnings = shown, faultsOf(warnings)
+		_, err = config.Check(v.path, v.getenv)
+	}
+	if err == nil {
+		return view, nil
+	}
+	faults, ok := errors.AsType[config.Faults](err)
+	if !ok {
+		return view, err
+	}
+	view.Faults = faultsOf(faults)
+	if view.Problem = text.Line(faults[0].Error()); len(faults) > 1 {
+		view.Problem += fmt.Sprintf(" (the first of %d faults)", len(faults))
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	view.Text = v.loaded
+	return view, nil
+}
+
+func faultsOf(all config.Faults) []api.ConfigFault {
+	faults := make([]api.ConfigFault, len(all))
+	for i, f := range all {
+		faults[i] = api.ConfigFault{File: f.File, Line: f.Line, Column: f.Column, Path: f.Path, Message: f.Message}
+	}
+	return faults
+}
