@@ -47,7 +47,7 @@ func (o *dashboardOptions) run(ctx context.Context) error {
 		role = api.Moderator
 	}
 	if !o.RelayRuns(ctx) {
-		if path := o.unwrittenConfig(); path != "" {
+		if path := o.unwrittenConfig(); path != "" && !o.moderator {
 			return o.setUp(ctx, path)
 		}
 		return exit.With(exit.Unavailable, &advice.Error{Err: errors.New("no relay runs on this data folder"), Fix: advice.Do("start it with relay")})
@@ -60,7 +60,7 @@ func (o *dashboardOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return o.show(link.URL, link.Expires)
+	return o.show(link.URL, link.Expires) //nolint:contextcheck // the browser outlives the command
 }
 
 // show opens a link in the browser, or prints it.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"time"
 
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/daemon"
@@ -38,7 +37,7 @@ func (o *dashboardOptions) setUp(ctx context.Context, path string) error {
 	}
 	pages, err := daemon.Setup(ctx, daemon.SetupOptions{
 		Path: path, Getenv: o.Getenv, Log: log,
-		Open: func(link string, expires time.Time) error { return o.show(link, expires) },
+		Open: o.show,
 	})
 	if errors.Is(err, exit.ErrSignal) {
 		return nil

@@ -19,7 +19,7 @@ func (s *State) FindConfig() (string, error) {
 	path, err := config.Find(s.ConfigPath, s.Getenv)
 	if err == nil && path == "" {
 		err = errors.New("no configuration: there is no relay.yaml here or in the user's config folder; " +
-			"write one with relay init, name one with --config, or try relay --simulate --sink stdout")
+			"write one with relay init, or in the browser with relay dashboard, name one with --config, or try relay --simulate --sink stdout")
 	}
 	return path, exit.With(exit.Config, err)
 }
