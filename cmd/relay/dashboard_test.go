@@ -50,7 +50,7 @@ func TestDashboard(t *testing.T) {
 	page.WaitFor("!location.href.includes('link=')")
 	page.Screenshot("dashboard-now")
 	for view, text := range map[string]string{
-		"overlays": "Overlays", "history": title(7), "deadletters": "Dead letters", "attempts": "Attempts", "digests": "Digests", "test": "Send",
+		"overlays": "Overlays", "history": title(7), "deadletters": "Dead letters", "attempts": "Attempts", "test": "Send",
 		"config": "relay.yaml",
 	} {
 		page.WaitFor("(location.hash = '#/" + view + "', true)")
