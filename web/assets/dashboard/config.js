@@ -31,7 +31,7 @@ export function Configuration() {
     ${view && html`<section class="card" aria-labelledby="source-title"><header>
       <h2 id="source-title">${view.path ? html`<code>${view.path}</code>` : 'Simulation'}</h2>
       ${view.path && html`<span class="end"><${CopyButton} text=${view.path} label="Copy the path" /></span>`}</header>
-      <p class="dim">${faulty ? 'What relay runs with, and not the file as it is now' : 'What relay runs with'}: defaults are filled in, and secrets are hidden.</p>
+      <p class="dim note">${faulty ? 'What relay runs with, and not the file as it is now' : 'What relay runs with'}: defaults are filled in, and secrets are hidden.</p>
       <div class="source" tabindex="0" role="region" aria-label="Text of the configuration">
         <ol>${view.text.replace(/\n$/, '').split('\n').map((line) => html`<li><span>${
         markLine(line).map((p) => (p.kind === 'plain' ? p.text : html`<span class=${p.kind}>${p.text}</span>`))}</span></li>`)}</ol></div>

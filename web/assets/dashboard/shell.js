@@ -51,7 +51,7 @@ export function Shell({ route, role }) {
     <${Navigation} views=${allowed} current=${view.id === 'event' ? 'history' : view.id} role=${role} />
     <div class="page">
       <${Banners} />
-      <main id="main" ref=${main} tabindex="-1"><${Loaded} key=${view.id} view=${view} route=${route} role=${role} /></main>
+      <main id="main" ref=${main} tabindex="-1"><${Loaded} key=${view.id + '/' + route.argument} view=${view} route=${route} role=${role} /></main>
     </div>`;
 }
 
