@@ -162,9 +162,12 @@ func TestDashboardScreenshot(t *testing.T) {
 	w.connected()
 	d := w.openDashboard(browser, api.Owner, webtest.Options{Width: 1280, Height: 820, Script: "localStorage.setItem('relay.start', 'done'); localStorage.setItem('relay.theme', 'light');"})
 	treats := []simulator.Treat{
-		{Sender: "tofu_the_cat", Title: "Miso Ramen", Message: new("For the soup speedrun!")}, {Sender: "Mara", Title: "Two Tacos"},
-		{Title: "Bubble Tea", Message: new("Drink something, you have been live for hours")}, {Sender: "Łukasz", Title: "Fried Chicken", Message: new("Last fight, you can do it!")},
-		{Sender: "dana_99", Title: "Cheesecake", Message: new("Happy birthday 🎂")}, {Sender: "PixelPanda", Title: "Large Pepperoni Pizza", Message: new("Great run tonight! Dinner is on me 🎉")},
+		{Sender: "tofu_the_cat", Title: "Miso Ramen", Message: new("For the soup speedrun!")},
+		{Sender: "Mara", Title: "Two Tacos"},
+		{Title: "Bubble Tea", Message: new("Drink something, you have been live for hours")},
+		{Sender: "Łukasz", Title: "Fried Chicken", Message: new("Last fight, you can do it!")},
+		{Sender: "dana_99", Title: "Cheesecake", Message: new("Happy birthday 🎂")},
+		{Sender: "PixelPanda", Title: "Large Pepperoni Pizza", Message: new("Great run tonight! Dinner is on me 🎉")},
 	}
 	rounds, pause := 1, time.Duration(0)
 	if os.Getenv("RELAY_SCREENSHOTS") != "" {
