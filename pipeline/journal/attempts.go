@@ -24,6 +24,7 @@ type AttemptFilter struct {
 	Sinks    []string
 	Accounts []string // unknown of attempts by older relays
 	IDs      []string // of one of the events
+	Digests  bool     // only attempts to deliver a digest
 	Outcome  Outcome
 	Since    time.Time // inclusive
 	Until    time.Time // exclusive

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"strings"
 
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/journal"
@@ -74,16 +75,19 @@ func (s *selection) mayTake(text []byte) bool {
 			return false
 		}
 	}
-	return true
+	return !s.Digests || bytes.Contains(text, []byte(journal.DigestIDPrefix))
 }
 
 func (s *selection) takes(a *pipeline.Attempt) bool {
 	one := func(wanted []string, value string) bool { return len(wanted) == 0 || slices.Contains(wanted, value) }
 	return one(s.Sinks, a.Sink) && one(s.Accounts, a.Account) &&
 		(len(s.IDs) == 0 || slices.ContainsFunc(a.Events, func(id string) bool { return slices.Contains(s.IDs, id) })) &&
+		(!s.Digests || slices.ContainsFunc(a.Events, isDigest)) &&
 		(s.Outcome == 0 || (s.Outcome == journal.Accepted) == (a.Error == "")) &&
 		!a.Time.Before(s.Since) && (s.Until.IsZero() || a.Time.Before(s.Until))
 }
+
+func isDigest(id string) bool { return strings.HasPrefix(id, journal.DigestIDPrefix) }
 
 // scan yields the matching attempts of the entries from from up to, but not including, until.
 func (s *selection) scan(ctx context.Context, log journal.Log, from, until uint64) iter.Seq2[journal.NumberedAttempt, error] {

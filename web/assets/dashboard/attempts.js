@@ -17,9 +17,10 @@ export function Attempts({ route: { query } }) {
   /** @type {import('./filters.js').Filter[]} */
   const fields = [{ name: 'sink', label: 'Sink', kind: 'choice', options: names.sinks },
     { name: 'outcome', label: 'Outcome', kind: 'choice', options: [['ok', 'Accepted'], ['failed', 'Failed']] },
-    { name: 'account', label: 'Account', kind: 'choice', options: names.accounts }, { name: 'id', label: 'Event', hint: 'id', kind: 'text' }, ...timeFields];
+    { name: 'account', label: 'Account', kind: 'choice', options: names.accounts },
+    { name: 'digests', label: 'Events', kind: 'choice', options: [['true', 'Digests of missed treats']] }, { name: 'id', label: 'Event', hint: 'id', kind: 'text' }, ...timeFields];
   const { data, error, busy, reload } = useLoad(key, (signal) => lines('attempts', {
-    sink: query.sink, account: query.account, id: query.id, outcome: query.outcome, since: apiTime(query.since), until: apiTime(query.until), newest: NEWEST,
+    sink: query.sink, account: query.account, id: query.id, outcome: query.outcome, digests: query.digests, since: apiTime(query.since), until: apiTime(query.until), newest: NEWEST,
   }, { signal }));
   /** @type {import('./types.js').Attempt[]} */
   const attempts = [...(data ?? [])].reverse();

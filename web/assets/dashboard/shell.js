@@ -19,7 +19,6 @@ const VIEWS = [
   { id: 'test', title: 'Test treat', group: 'Live', owner: true, load: async () => (await import('./test.js')).Test },
   { id: 'deadletters', title: 'Dead letters', group: 'Past', load: async () => (await import('./deadletters.js')).DeadLetters },
   { id: 'attempts', title: 'Attempts', group: 'Past', load: async () => (await import('./attempts.js')).Attempts },
-  { id: 'digests', title: 'Digests', group: 'Past', load: async () => (await import('./digests.js')).Digests },
   { id: 'config', title: 'Configuration', group: 'Setup', owner: true, load: async () => (await import('./config.js')).Configuration },
 ];
 const EVENT = { id: 'event', title: 'Event', group: '', load: async () => (await import('./event.js')).EventPage };
@@ -52,7 +51,7 @@ export function Shell({ route, role }) {
     <${Navigation} views=${allowed} current=${view.id === 'event' ? 'history' : view.id} role=${role} />
     <div class="page">
       <${Banners} />
-      <main id="main" ref=${main} tabindex="-1"><${Loaded} key=${view.id} view=${view} route=${route} role=${role} /></main>
+      <main id="main" ref=${main} tabindex="-1"><${Loaded} key=${view.id + '/' + route.argument} view=${view} route=${route} role=${role} /></main>
     </div>`;
 }
 

@@ -163,8 +163,8 @@
  * @typedef {{state: 'needed'|'done', path: string, providers: SetupProvider[], sinks: {type: string, url: boolean}[]}} Setup
  * @typedef {{path: string, text: string, files: string[]}} SetupResult
  *
- * @typedef {{file: string, line: number, column: number, path: string, message: string}} Warning
- * @typedef {{path: string, text: string, warnings?: Warning[], problem?: string}} ConfigView
+ * @typedef {{file: string, line?: number, column?: number, path?: string, message: string}} Warning
+ * @typedef {{path: string, text: string, warnings: Warning[], faults: Warning[], problem?: string}} ConfigView
  */
 
 export {};

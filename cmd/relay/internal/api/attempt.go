@@ -67,6 +67,7 @@ func AttemptParams() []Param {
 		{"sink", "string", true, "only attempts of this sink"},
 		{"account", "string", true, "only attempts to deliver events of this account"},
 		{"id", "string", true, "only attempts to deliver the event with this ID"},
+		{"digests", "string", false, "true: only attempts to deliver a digest of missed treats"},
 		{"outcome", "string", false, "ok or failed"},
 		{"since", "time", false, "only attempts that began at or after this time"},
 		{"until", "time", false, "only attempts that began before this time"},
@@ -85,6 +86,9 @@ func (q *AttemptQuery) Values() url.Values {
 	addAll(v, "sink", q.Sinks)
 	addAll(v, "account", q.Accounts)
 	addAll(v, "id", q.IDs)
+	if q.Digests {
+		v.Set("digests", "true")
+	}
 	for name, outcome := range outcomes() {
 		if outcome == q.Outcome {
 			addText(v, "outcome", name)
@@ -104,6 +108,7 @@ func ParseAttemptQuery(v url.Values) (q AttemptQuery, err error) {
 	if !ok {
 		p.fail(fmt.Errorf("outcome=%q: want ok or failed", v.Get("outcome")))
 	}
+	q.Digests = v.Get("digests") == "true"
 	q.Outcome, q.Since, q.Until, q.Newest = outcome, p.time("since"), p.time("until"), p.count("newest")
 	return q, p.finish(AttemptParams())
 }

@@ -41,6 +41,9 @@ func TestAttempts(t *testing.T) {
 					Events: []string{fmt.Sprint("trt_", i), fmt.Sprint("trt_second", i)}, Endpoint: "https://bot.example",
 					Latency: time.Duration(i) * time.Microsecond, Status: 200, Answer: "thanks",
 				}
+				if i%50 == 7 {
+					a.Events = []string{fmt.Sprint(journal.DigestIDPrefix, i)}
+				}
 				if i%100 == 99 {
 					a.Status, a.Error = 500, "status 500"
 				}
@@ -80,6 +83,7 @@ func TestAttempts(t *testing.T) {
 			"account":  {journal.AttemptFilter{Accounts: []string{"acc1"}}, filter(func(i int) bool { return i%2 == 1 })},
 			"failed":   {journal.AttemptFilter{Outcome: journal.Failed}, filter(func(i int) bool { return i%100 == 99 })},
 			"accepted": {journal.AttemptFilter{Outcome: journal.Accepted}, filter(func(i int) bool { return i%100 != 99 })},
+			"digests":  {journal.AttemptFilter{Digests: true}, filter(func(i int) bool { return i%50 == 7 })},
 			"time": {
 				journal.AttemptFilter{Since: evening.Add(100 * time.Second), Until: evening.Add(700 * time.Second)},
 				filter(func(i int) bool { return i >= 100 && i < 700 }),

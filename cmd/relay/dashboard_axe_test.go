@@ -1,0 +1,89 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/treatrelay/relay/cmd/relay/internal/api"
+	"github.com/treatrelay/relay/internal/peertest"
+	"github.com/treatrelay/relay/web/webtest"
+)
+
+// accessible checks the page as it is with axe-core, whose script is axe.
+func (d dashboard) accessible(t *testing.T, where, axe string) {
+	t.Helper()
+	var none any
+	d.Eval("(() => { if (!window.axe) {"+axe+"\n} return null; })()", &none)
+	d.Eval(`(window.violations = null, axe.run({ iframes: false }).then(
+		(r) => { window.violations = r.passes.length < 5 ? ['axe has looked at too little'] : r.violations.flatMap((v) => v.nodes.map((n) => v.id + ': ' + n.target.join(' ') + ': ' + n.html.slice(0, 200) + ': ' + n.failureSummary)); },
+		(e) => { window.violations = [String(e)]; }), null)`, &none)
+	d.WaitFor("window.violations && document.getAnimations().every((a) => a.playState !== 'running' || a.effect.getComputedTiming().iterations === Infinity)")
+	var violations []string
+	d.Eval("window.violations", &violations)
+	for _, v := range violations {
+		t.Errorf("%s: %s", where, strings.ReplaceAll(v, "\n", " "))
+	}
+}
+
+// Every view passes axe-core in light and dark, on a desktop and on a phone.
+func TestDashboardIsAccessible(t *testing.T) {
+	_, peers := peertest.Require(t)
+	script, err := os.ReadFile(filepath.Join(peers, "node_modules", "axe-core", "axe.min.js"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	axe := string(script)
+	browser := webtest.Start(t)
+	w := newWorld(t, simulatedRealtime)
+	w.pages()
+	w.configure(func(s *settings) { s.Overlays = map[string]overlaySettings{"main": quickOverlay()} })
+	w.login()
+	w.bot.refuses(title(1), title(3))
+	p := w.start()
+	w.connected()
+	w.live.emit(0, 5)
+	eventually(t, func() error {
+		if s := w.status("bot"); s.DeadLetters != 2 {
+			return fmt.Errorf("%d dead letters, want 2", s.DeadLetters)
+		}
+		return nil
+	})
+	event := "event/" + w.deadLetters()[0].ID
+	texts := map[string]string{
+		"now": title(4), "overlays": "Preview", "history": title(4), "deadletters": title(3), "attempts": "Accepted", "test": "Nothing sent yet", "config": "sinks:", event: "Its way through relay",
+	}
+	for _, theme := range []string{"light", "dark"} {
+		for device, size := range map[string][2]int64{"desktop": {1440, 1000}, "phone": {390, 844}} {
+			d := w.openDashboard(browser, api.Owner, webtest.Options{
+				Width: size[0], Height: size[1], Reduced: true, Script: "try { localStorage.setItem('relay.theme', '" + theme + "'); } catch {}",
+			})
+			for _, view := range slices.Sorted(maps.Keys(texts)) {
+				d.show(view, texts[view])
+				path, _, _ := strings.Cut(view, "/")
+				d.accessible(t, theme+", "+device+", "+path, axe)
+				d.Screenshot(strings.Join([]string{"dashboard", path, theme, device}, "-"))
+			}
+			d.show("deadletters", title(3))
+			d.click("Delete all")
+			d.WaitFor("document.querySelector('dialog[open]')")
+			d.accessible(t, theme+", "+device+", a question", axe)
+			d.click("Cancel")
+			if device == "phone" {
+				d.click("More")
+				d.WaitFor("document.querySelector('.side.open')")
+				d.accessible(t, theme+", the menu", axe)
+			}
+			d.click("Sign out owner")
+			d.WaitFor(hasText("Sign in to relay"))
+			d.accessible(t, theme+", "+device+", sign in", axe)
+			d.quiet(t)
+			d.Close()
+		}
+	}
+	p.stop()
+}
