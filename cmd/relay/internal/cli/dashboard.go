@@ -60,7 +60,7 @@ func (o *dashboardOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return o.show(link.URL, link.Expires) //nolint:contextcheck // the browser outlives the command
+	return o.show(link.URL, link.Expires)
 }
 
 // show opens a link in the browser, or prints it.
