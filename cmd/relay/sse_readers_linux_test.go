@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -245,8 +246,9 @@ func TestSlowReader(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if numbers, err := read(quick, count); err != nil || numbers[0] != at+1 || numbers[count-1] != at+count {
-		t.Errorf("the quick reader: %d events, %v", len(numbers), err)
+	all, err := read(quick, count) // other entries of the journal may have numbers in between
+	if err != nil || !slices.IsSorted(all) || all[0] <= at {
+		t.Errorf("the quick reader: %d events, from %v after %d, %v", len(all), all[:min(len(all), 3)], at, err)
 	}
 	began := time.Now()
 	eventually(t, func() error {
@@ -260,7 +262,10 @@ func TestSlowReader(t *testing.T) {
 	if err == nil {
 		t.Fatal("the slow reader gets everything: the events are too small for this test")
 	}
-	last := int(at) + len(numbers)
+	last := int(at)
+	if len(numbers) > 0 {
+		last = int(numbers[len(numbers)-1])
+	}
 	again, rest, from, err := r.open(t.Context(), last)
 	if err != nil {
 		t.Fatal(err)
@@ -273,10 +278,8 @@ func TestSlowReader(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, n := range append(numbers, more...) {
-		if n != at+1+uint64(i) {
-			t.Fatalf("event %d of the slow reader is %d, want %d", i, n, at+1+uint64(i))
-		}
+	if got := append(numbers, more...); !slices.Equal(got, all) {
+		t.Fatalf("the slow reader got %v, the quick one %v", got, all)
 	}
 	t.Logf("dropped after %d of %d events, and %v", len(numbers), count, dropped)
 	p.stop()
