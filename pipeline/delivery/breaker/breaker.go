@@ -20,8 +20,7 @@ const (
 	// tripAt is the number of failed events in a row, or of refusals in a row (see [pipeline.IsRefusal]), that opens
 	// the breaker.
 	tripAt = 3
-	// tripAlike is the number of refusals in a row with the same code (see [pipeline.RefusalCode]) that opens the
-	// breaker.
+	// tripAlike is the number of refusals in a row with the same code, see [pipeline.RefusalCode], that opens it.
 	tripAlike = 2
 	// patience is how long a failing destination is probed at least every probeLimit. After that, probes are rarer
 	// unless new events arrive.

@@ -27,15 +27,13 @@ import (
 )
 
 const (
-	// saveEvery is how often changed cursors are synced. After a power failure, the deliveries of this interval are
-	// repeated.
+	// saveEvery is how often changed cursors are synced. A power failure repeats the deliveries of this interval.
 	saveEvery = 100 * time.Millisecond
 	// writeAfter is the number of settled deliveries that triggers an early write without a sync, so that a killed
 	// process repeats no more than that. writePause is the shortest interval between such writes.
 	writeAfter = 200
 	writePause = 5 * time.Millisecond
-	// writeNow is the number of settled deliveries after which a lane writes the file itself: the saver is behind, because
-	// the disk is slow to sync or the machine is busy.
+	// writeNow is the number of settled deliveries after which a lane writes the file itself, if the saver lags behind.
 	writeNow = 1000
 	// copyEvery is how often changed cursors are copied to the state.
 	copyEvery = time.Second

@@ -1,0 +1,88 @@
+package server_test
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/treatrelay/relay/cmd/relay/internal/api"
+)
+
+// What only a relay that runs can do is refused without one, with what to do.
+func TestRunning(t *testing.T) {
+	eachWay(t, true, func(r *rig) {
+		if s, err := r.client.Status(r.Context()); err != nil || s.Version != "v1" {
+			r.Errorf("%+v, %v", s, err)
+		}
+		if got, err := r.client.Reconcile(r.Context(), "my stream/x"); err != nil || got.Account != "my stream/x" || got.Held != 3 {
+			r.Errorf("%+v, %v", got, err)
+		}
+	})
+	eachWay(t, false, func(r *rig) {
+		if _, err := r.client.Status(r.Context()); !api.Is(err, api.ProblemNotRunning) || !strings.Contains(err.Error(), "start it") {
+			r.Errorf("error %v", err)
+		}
+		if o, err := r.client.Journal(r.Context()); err != nil || o.Last != 0 || o.Newest != nil {
+			r.Errorf("%+v, %v", o, err)
+		}
+		r.put("a", 0, 3)
+		if o, err := r.client.Journal(r.Context()); err != nil || o.Last != 3 || o.Newest.Number != 3 || title(r.T, o.Newest) != "t000002" {
+			r.Errorf("%+v, %v", o, err)
+		}
+	})
+}
+
+// A request that is wrong says what is wrong, and a misspelled filter does not choose everything.
+func TestWrongRequests(t *testing.T) {
+	eachWay(t, false, func(r *rig) {
+		if r.url == "" {
+			return
+		}
+		for _, tt := range []struct {
+			method, path string
+			status       int
+		}{
+			{"GET", "/history?acount=a", http.StatusBadRequest},
+			{"GET", "/history?since=yesterday", http.StatusBadRequest},
+			{"POST", "/deadletters/purge?sinks=bot", http.StatusBadRequest},
+			{"POST", "/deadletters/purge", http.StatusBadRequest},
+			{"GET", "/attempts?outcome=good", http.StatusBadRequest},
+			{"GET", "/deadletters/x", http.StatusBadRequest},
+			{"POST", "/replay", http.StatusBadRequest},
+			{"POST", "/tests", http.StatusBadRequest},
+			{"GET", "/nothing", http.StatusNotFound},
+			{"DELETE", "/sinks", http.StatusNotFound},
+		} {
+			req, err := http.NewRequestWithContext(r.Context(), tt.method, r.url+api.Root+tt.path, strings.NewReader("{"))
+			r.must(err)
+			resp, err := http.DefaultClient.Do(req)
+			r.must(err)
+			if typ := resp.Header.Get("Content-Type"); resp.StatusCode != tt.status || typ != api.MediaProblem {
+				r.Errorf("%s %s: %d, %s", tt.method, tt.path, resp.StatusCode, typ)
+			}
+			r.must(resp.Body.Close())
+		}
+	})
+}
+
+// An answer that is cut off is no whole one.
+func TestAnswerCutOff(t *testing.T) {
+	cut := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", api.MediaLines)
+		_, _ = fmt.Fprintln(w, `{"number":1,"event":{}}`)
+	})
+	direct := api.NewDirect(cut)
+	defer direct.Close()
+	n := 0
+	var last error
+	for _, err := range api.New(direct, "data").History(t.Context(), &api.EventQuery{}) {
+		if last = err; err == nil {
+			n++
+		}
+	}
+	if n != 1 || !errors.Is(last, api.ErrLost) {
+		t.Errorf("%d events, error %v", n, last)
+	}
+}
