@@ -13,6 +13,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/treatrelay/relay/internal/displaytext"
 	"github.com/treatrelay/relay/internal/loopback"
 	"github.com/treatrelay/relay/internal/secret"
 	"github.com/treatrelay/relay/pipeline"
@@ -96,7 +97,7 @@ func (c *Config) checkThreadName() error {
 		return nil
 	case c.ThreadID != "":
 		return field.Wrap("thread_name", errors.New("conflicts with thread_id: keep one of the two"))
-	case chattext.Clean(name, 1) == "":
+	case displaytext.Clean(name, 1) == "":
 		return field.Wrap("thread_name", errors.New("is empty: write a name, or leave the key out"))
 	case chattext.Units(name) > 100:
 		return field.Wrap("thread_name", errors.New("has more than the 100 characters that Discord takes"))
@@ -147,7 +148,7 @@ func (c *Config) Open(_ context.Context, env chat.Env) (pipeline.Sink, error) {
 		}
 	}
 	u.RawQuery = query.Encode()
-	d := &service{username: c.Username, avatar: c.AvatarURL, threadName: chattext.Clean(c.ThreadName, 1), thumbnails: c.Thumbnails}
+	d := &service{username: c.Username, avatar: c.AvatarURL, threadName: displaytext.Clean(c.ThreadName, 1), thumbnails: c.Thumbnails}
 	if d.color, err = parseColor(c.Color); err != nil {
 		return nil, field.Wrap("color", err)
 	}

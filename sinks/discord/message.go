@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/treatrelay/relay/internal/displaytext"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/sinks/internal/chattext"
 )
@@ -181,10 +182,10 @@ func alertEmbed(r pipeline.Record) (embed, error) {
 	}
 	e := embed{
 		Title: chattext.Fit(title, maxEmbedTitle, chattext.EscapeMarkdown), Color: color,
-		Description: chattext.Fit(chattext.Clean(a.Data.Reason, chattext.MaxLines), maxPlainDescription, chattext.EscapeMarkdown),
+		Description: chattext.Fit(displaytext.Clean(a.Data.Reason, chattext.MaxLines), maxPlainDescription, chattext.EscapeMarkdown),
 		Footer:      &embedFooter{Text: "relay"},
 	}
-	if hint := chattext.Clean(a.Data.Hint, chattext.MaxLines); hint != "" {
+	if hint := displaytext.Clean(a.Data.Hint, chattext.MaxLines); hint != "" {
 		e.Fields = []embedField{{Name: "What to do", Value: chattext.Fit(hint, maxFieldValue, chattext.EscapeMarkdown)}}
 	}
 	if !a.Time.IsZero() {

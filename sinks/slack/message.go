@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/treatrelay/relay/internal/displaytext"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/sinks/internal/chat"
 	"github.com/treatrelay/relay/sinks/internal/chattext"
@@ -120,7 +121,7 @@ func (s *service) blocks(r pipeline.Record) (line string, blocks []block, err er
 			text = bold(title)
 		}
 	}
-	return chattext.Clean(line, 1), []block{section(text), contextBlock(t.Time, t.Note())}, nil
+	return displaytext.Clean(line, 1), []block{section(text), contextBlock(t.Time, t.Note())}, nil
 }
 
 // bold escapes text between two asterisks. They are no markup next to white space, so it trims the text.
@@ -141,14 +142,14 @@ func alertBlocks(r pipeline.Record) (line string, blocks []block, err error) {
 	}
 	title := dot + " " + chattext.AlertTitle(a.Data)
 	blocks = []block{{Type: "header", Text: &textObject{Type: "plain_text", Text: chattext.Fit(title, maxHeader, chattext.Verbatim)}}}
-	reason, hint := chattext.Clean(a.Data.Reason, chattext.MaxLines), chattext.Clean(a.Data.Hint, chattext.MaxLines)
+	reason, hint := displaytext.Clean(a.Data.Reason, chattext.MaxLines), displaytext.Clean(a.Data.Hint, chattext.MaxLines)
 	if reason != "" {
 		blocks = append(blocks, section(chattext.Fit(reason, maxSection, chattext.EscapeMrkdwn)))
 	}
 	if hint != "" {
 		blocks = append(blocks, section("*What to do:* "+chattext.Fit(hint, maxSection-20, chattext.EscapeMrkdwn)))
 	}
-	return chattext.Clean(title+": "+reason, 1), append(blocks, contextBlock(a.Time, "relay")), nil
+	return displaytext.Clean(title+": "+reason, 1), append(blocks, contextBlock(a.Time, "relay")), nil
 }
 
 // Address implements [chat.Service].
@@ -170,5 +171,5 @@ func digestBlocks(r pipeline.Record) (line string, blocks []block, err error) {
 		line += ": " + t.What
 		text += ": " + chattext.Fit(t.What, maxSection-chattext.Units(text)-2, chattext.EscapeMrkdwn)
 	}
-	return chattext.Clean(line, 1), []block{section(text), contextBlock(t.Time, t.Note)}, nil
+	return displaytext.Clean(line, 1), []block{section(text), contextBlock(t.Time, t.Note)}, nil
 }

@@ -1,6 +1,7 @@
 package chattext
 
 import (
+	"github.com/treatrelay/relay/internal/displaytext"
 	"github.com/treatrelay/relay/pipeline"
 )
 
@@ -17,5 +18,5 @@ func AlertTitle(a pipeline.AlertData) string {
 	case pipeline.AlertRecovered:
 		what = "works again"
 	}
-	return Clean("Sink "+a.Sink+" "+what, 1)
+	return displaytext.Clean("Sink "+a.Sink+" "+what, 1)
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/treatrelay/relay/internal/displaytext"
 	"github.com/treatrelay/relay/pipeline"
 )
 
@@ -42,7 +43,7 @@ func NewDigest(r pipeline.Record) (Digest, error) {
 	if err != nil {
 		return Digest{}, err
 	}
-	t := Digest{Treats: fmt.Sprint(d.Data.Count, " treats"), Span: spanText(d), Note: "account " + Clean(d.Data.Account, 1), Time: d.Time}
+	t := Digest{Treats: fmt.Sprint(d.Data.Count, " treats"), Span: spanText(d), Note: "account " + displaytext.Clean(d.Data.Account, 1), Time: d.Time}
 	if d.Data.Count == 1 {
 		t.Treats = "1 treat"
 	}
@@ -74,7 +75,7 @@ func titlesText(d pipeline.DigestData) string {
 	var shown []string
 	left := d.Count
 	for _, top := range d.Top[:min(len(d.Top), shownTitles)] {
-		if title := Fit(Clean(top.Title, 1), maxListed, Verbatim); title != "" {
+		if title := Fit(displaytext.Clean(top.Title, 1), maxListed, Verbatim); title != "" {
 			shown = append(shown, fmt.Sprintf("%dx %s", top.Count, title))
 			left -= top.Count
 		}
@@ -85,7 +86,7 @@ func titlesText(d pipeline.DigestData) string {
 func namesText(d pipeline.DigestData) string {
 	var shown []string
 	for _, name := range d.From[:min(len(d.From), shownNames)] {
-		if name = Fit(Clean(name, 1), maxListed, Verbatim); name != "" {
+		if name = Fit(displaytext.Clean(name, 1), maxListed, Verbatim); name != "" {
 			shown = append(shown, name)
 		}
 	}

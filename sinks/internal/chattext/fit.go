@@ -5,8 +5,6 @@ import (
 	"strings"
 
 	"github.com/rivo/uniseg"
-
-	"github.com/treatrelay/relay/internal/displaytext"
 )
 
 // Limits on the text of a viewer.
@@ -15,9 +13,6 @@ const (
 
 	ellipsis = "…"
 )
-
-// Clean is [displaytext.Clean].
-func Clean(text string, lines int) string { return displaytext.Clean(text, lines) }
 
 // Units returns the length of text in UTF-16 code units. According to one of its developers, Discord counts code points
 // (discord-api-docs, issue 1315), but its clients count code units. This is the larger of the two.

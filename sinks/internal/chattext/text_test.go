@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/rivo/uniseg"
+	"github.com/treatrelay/relay/internal/displaytext"
 )
 
 func TestFit(t *testing.T) {
@@ -127,8 +128,8 @@ func FuzzClean(f *testing.F) {
 	bad := regexp.MustCompile(`[\x00-\x09\x0b-\x1f\x7f-\x{9f}\x{ad}\x{200b}\x{200e}\x{200f}\x{2028}-\x{202e}\x{2060}-\x{206f}\x{feff}]|[\p{Mn}\p{Me}]{5}|\n\n\n|  |\n | \n|^\s|\s$`)
 	f.Fuzz(func(t *testing.T, text string, lines int) {
 		lines = max(1, lines%50)
-		got := Clean(text, lines)
-		if again := Clean(got, lines); again != got {
+		got := displaytext.Clean(text, lines)
+		if again := displaytext.Clean(got, lines); again != got {
 			t.Errorf("clean(%q) = %q, and of that %q", text, got, again)
 		}
 		if found := bad.FindString(got); found != "" || !utf8.ValidString(got) || strings.Count(got, "\n") >= lines {
@@ -147,7 +148,7 @@ func FuzzFit(f *testing.F) {
 	likeness := strings.NewReplacer("∗", "*", "＿", "_", "∼", "~", "ˋ", "`", "›", ">")
 	f.Fuzz(func(t *testing.T, text string, limit int) {
 		limit = max(1, limit%500)
-		text = Clean(text, MaxLines)
+		text = displaytext.Clean(text, MaxLines)
 		if got := shown.ReplaceAllString(EscapeMarkdown(text), "$1"); got != text {
 			t.Errorf("Discord shows %q, want %q", got, text)
 		}
@@ -196,7 +197,7 @@ func FuzzTemplate(f *testing.F) {
 			}
 			return
 		}
-		value = Clean(value, MaxLines)
+		value = displaytext.Clean(value, MaxLines)
 		got, err := tmpl.Render(Treat{Sender: value, Title: value, Message: value})
 		if err == nil && Units(got) > 300 {
 			t.Errorf("%q makes %d characters", text, Units(got))

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/treatrelay/relay/internal/displaytext"
 	"github.com/treatrelay/relay/pipeline"
 )
 
@@ -38,7 +39,7 @@ func NewTreat(r pipeline.Record) (Treat, error) {
 		if s == nil {
 			return ""
 		}
-		return Fit(Clean(*s, lines), limit, Verbatim)
+		return Fit(displaytext.Clean(*s, lines), limit, Verbatim)
 	}
 	origin := r.Origin
 	if origin == "" {
