@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/rivo/uniseg"
+
 	"github.com/treatrelay/relay/internal/displaytext"
 )
 
