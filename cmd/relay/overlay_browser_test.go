@@ -132,7 +132,7 @@ func TestOverlayInTheBrowser(t *testing.T) {
 	w.awaitPages(0)
 	w.live.emit(9, 10)
 	w.delivered(10)
-	tab.WaitFor(`document.getElementById('box').childElementCount === 0`) // the alert of before stays for its time
+	tab.WaitFor(`document.getElementById('box').childElementCount === 0`)
 	if text := onScreen(); text != "" {
 		t.Errorf("without a key there is text on screen: %q", text)
 	}
@@ -142,6 +142,28 @@ func TestOverlayInTheBrowser(t *testing.T) {
 	if u, err := url.Parse(address); err != nil || strings.Contains(p.err.text(), u.Fragment) {
 		t.Errorf("the overlay's key is in the log (%v)", err)
 	}
+}
+
+// relay overlay revoke takes the alert on screen off the pages of the key at once.
+func TestOverlayRevokeInTheBrowser(t *testing.T) {
+	browser := webtest.Start(t)
+	w := newWorld(t, simulatedRealtime)
+	w.login()
+	w.pages()
+	w.configure(func(s *settings) { s.Overlays = map[string]overlaySettings{"main": {MinTime: "10m", MaxTime: "10m"}} })
+	p := w.start()
+	w.connected()
+	tab := browser.Open(w.relay(exit.OK, "overlay", "new", "main").out.text(), webtest.Options{Reduced: true})
+	w.awaitPages(1)
+	w.relay(exit.OK, "overlay", "test", "main", "--title", "Ramen")
+	tab.WaitFor(`document.querySelector('#box [data-field="title"]')?.textContent === 'Ramen'`)
+	w.relay(exit.OK, "overlay", "revoke", "main", "--all")
+	tab.WaitFor(`document.getElementById('box').childElementCount === 0 && document.body.innerText.trim() === ''`)
+	w.awaitPages(0)
+	if showing := w.overlays()[0].Showing; showing != nil {
+		t.Errorf("relay still shows %q", showing.Title)
+	}
+	p.stop()
 }
 
 // A file of relay overlay file waits for relay, and then is the page.
