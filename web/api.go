@@ -143,12 +143,17 @@ func inKeyScope(path, overlay string) bool {
 	return ok && rest != "" && name != "" && (overlay == "" || name == overlay)
 }
 
+// readsTreats reports whether the answer to a request with a key has treats: the stream of events, and what an overlay shows.
+func readsTreats(path string) bool {
+	return path == Root+"/events" || strings.HasPrefix(path, Root+"/overlays/") && strings.HasSuffix(path, "/stage")
+}
+
 // forward makes the request for the local API. It has no secrets, its body is in memory, and it asks for no more than the caller may read.
 func (h *handler) forward(w http.ResponseWriter, r *http.Request, c caller) (*http.Request, *problem) {
 	r.Header = r.Header.Clone()
 	r.Header.Del("Authorization")
 	r.Header.Del("Cookie")
-	if account := c.overlay.Account; account != "" && r.URL.Path == Root+"/events" {
+	if account := c.overlay.Account; account != "" && readsTreats(r.URL.Path) {
 		u, q := *r.URL, r.URL.Query()
 		if slices.ContainsFunc(q["account"], func(other string) bool { return other != account }) {
 			return nil, newProblem(http.StatusForbidden, "forbidden", fmt.Sprintf("the key reads events of the account %s only", account),
