@@ -15,3 +15,5 @@ export function early(path) {
   answers.delete(path);
   return answer;
 }
+
+import('./format.js'); // the first use of Intl in a page takes long enough to begin it now
