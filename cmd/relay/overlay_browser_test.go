@@ -13,7 +13,6 @@ import (
 
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
-	"github.com/treatrelay/relay/cmd/relay/internal/doctest"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/web/webtest"
@@ -224,11 +223,8 @@ func TestDocumentedOverlayTheme(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, language := range []string{"html", "css"} {
-		blocks := doctest.Fenced(doctest.Read(t, "docs/overlay.md"), language)
-		if len(blocks) != 1 {
-			t.Fatalf("docs/overlay.md has %d blocks of %s, want 1", len(blocks), language)
-		}
-		if err := os.WriteFile(filepath.Join(folder, "custom."+language), []byte(blocks[0]), 0o600); err != nil {
+		block := markedBlock(t, "docs/overlay.md", "custom."+language)
+		if err := os.WriteFile(filepath.Join(folder, "custom."+language), []byte(block), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
