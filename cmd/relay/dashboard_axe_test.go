@@ -84,7 +84,7 @@ func TestDashboardIsAccessible(t *testing.T) {
 	})
 	event := "event/" + w.deadLetters()[0].ID
 	texts := map[string]string{
-		"now": title(4), "overlays": "Preview", "history": title(4), "deadletters": title(3), "attempts": "Accepted", "test": "Nothing sent yet", "config": "sinks:", event: "Its way through relay",
+		"now": title(4), "overlays": "Preview", "history": title(4), "deadletters": title(3), "attempts": "Accepted", "digests": "No digests", "test": "Nothing sent yet", "config": "sinks:", event: "Its way through relay",
 	}
 	for _, l := range looks() {
 		d := w.openDashboard(browser, api.Owner, l.options)

@@ -19,9 +19,13 @@ const VIEWS = [
   { id: 'test', title: 'Test treat', group: 'Live', owner: true, load: async () => (await import('./test.js')).Test },
   { id: 'deadletters', title: 'Dead letters', group: 'Past', load: async () => (await import('./deadletters.js')).DeadLetters },
   { id: 'attempts', title: 'Attempts', group: 'Past', load: async () => (await import('./attempts.js')).Attempts },
+  { id: 'digests', title: 'Digests', group: 'Past', load: async () => (await import('./digests.js')).Digests },
   { id: 'config', title: 'Configuration', group: 'Setup', owner: true, load: async () => (await import('./config.js')).Configuration },
 ];
 const EVENT = { id: 'event', title: 'Event', group: '', load: async () => (await import('./event.js')).EventPage };
+const DIGEST = { id: 'digest', title: 'Digest', group: '', load: async () => (await import('./digest.js')).DigestPage };
+/** @type {Record<string, {page: View, entry: string}>} */
+const PAGES = { event: { page: EVENT, entry: 'history' }, digest: { page: DIGEST, entry: 'digests' } }; // of one thing, below an entry of the navigation
 const IN_BAR = 3; // entries of the bar on a phone; the others are behind its last button
 
 /** Shell draws a view and what surrounds it. @param {{route: import('./route.js').Route, role: import('./types.js').Role}} props */
@@ -29,7 +33,7 @@ export function Shell({ route, role }) {
   const main = useRef(/** @type {any} */ (null));
   const first = useRef(true);
   const allowed = VIEWS.filter((v) => !v.owner || role === 'owner');
-  const view = route.view === 'event' ? EVENT : allowed.find((v) => v.id === route.view) ?? allowed[0];
+  const view = PAGES[route.view]?.page ?? allowed.find((v) => v.id === route.view) ?? allowed[0];
   useEffect(() => feed.subscribe(() => {}), []); // it goes on while other views are on screen
   useEffect(() => { // the other views are loaded before somebody wants them
     const timer = setTimeout(() => { for (const v of allowed) v.load().catch(() => {}); }, 1500);
@@ -48,7 +52,7 @@ export function Shell({ route, role }) {
     main.current.focus();
   };
   return html`<a class="skip" href="#main" onClick=${skip}>Skip to the content</a>
-    <${Navigation} views=${allowed} current=${view.id === 'event' ? 'history' : view.id} role=${role} />
+    <${Navigation} views=${allowed} current=${PAGES[view.id]?.entry ?? view.id} role=${role} />
     <div class="page">
       <${Banners} />
       <main id="main" ref=${main} tabindex="-1"><${Loaded} key=${view.id + '/' + route.argument} view=${view} route=${route} role=${role} /></main>
