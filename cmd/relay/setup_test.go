@@ -15,9 +15,9 @@ import (
 	"github.com/treatrelay/relay/web/webtest"
 )
 
-// fill is an expression that enters a text into an input.
+// fill is an expression that is true once it has entered a text into an input.
 func fill(id, text string) string {
-	return "(() => { const e = document.getElementById('" + id + "'); e.value = " + quoteJS(text) +
+	return "(() => { const e = document.getElementById('" + id + "'); if (!e) return false; e.value = " + quoteJS(text) +
 		"; return e.dispatchEvent(new Event('input', { bubbles: true })); })()"
 }
 

@@ -4,16 +4,24 @@ import { html, useEffect, useState } from '../vendor/htm/standalone.mjs';
 import { change, get, part } from './api.js';
 import { status } from './data.js';
 import { Icon } from './icons.js';
+import { Store, useStore } from './store.js';
 import { Ago, Button, CopyButton, Dialog, Failure, Fix, Loading, say } from './ui.js';
 
 const EVERY = 1000;
 
 /** LoginButton opens the login of an account. @param {{account: string, kind?: string, again?: boolean}} props */
 export function LoginButton({ account, kind, again }) {
-  const [open, setOpen] = useState(false);
   return html`<${Button} icon="key" kind=${kind} label=${again ? `Log in again to ${account}` : `Log in to ${account}`}
-      onClick=${() => setOpen(true)}>${again ? 'Log in again' : 'Log in'}</${Button}>
-    ${open && html`<${LoginDialog} account=${account} onClose=${() => setOpen(false)} />`}`;
+      onClick=${() => opened.set(account)}>${again ? 'Log in again' : 'Log in'}</${Button}>`;
+}
+
+/** opened is the account whose login is open; '': none. The dialog outlives its button, which may leave as soon as the login is done. */
+const opened = new Store('');
+
+/** Logins draws the dialog of the login that is open. */
+export function Logins() {
+  const account = useStore(opened);
+  return account === '' ? null : html`<${LoginDialog} key=${account} account=${account} onClose=${() => opened.set('')} />`;
 }
 
 /** LoginDialog leads through a login and shows how far it is. @param {{account: string, onClose: () => void}} props */
@@ -69,7 +77,8 @@ function LoginDialog({ account, onClose }) {
               <button class="button" type="submit">Use it</button></form></details></li>
       </ol>
       <div role="status">
-        ${state.state === 'waiting' && html`<p class="notice idle"><span class="spinner"></span>Waiting for the login.</p>`}
+        ${state.state === 'waiting' && html`<p class="notice idle"><span class="spinner"></span>Waiting for the login.</p>
+          ${state.detail && html`<p class="notice warn"><${Icon} name="warn" />${state.detail}</p>`}`}
         ${state.state === 'done' && html`<p class="notice good"><${Icon} name="check" />Logged in. relay connects now.</p>`}
         ${state.state === 'failed' && html`<div class="notice bad"><${Icon} name="warn" /><div><p>The login failed: ${state.detail}.</p>
           ${state.fix && html`<p><${Fix} fix=${state.fix} /></p>`}<${Button} icon="again" onClick=${begin}>Start again</${Button}></div></div>`}

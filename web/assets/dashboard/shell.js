@@ -4,6 +4,7 @@ import { html, useEffect, useRef, useState } from '../vendor/htm/standalone.mjs'
 import { change } from './api.js';
 import { feed, overlays, role as roleStore, status } from './data.js';
 import { Icon } from './icons.js';
+import { Logins } from './login.js';
 import { Now } from './now.js';
 import { clock, useStore } from './store.js';
 import { Button, Failure, Loading, say } from './ui.js';
@@ -56,7 +57,8 @@ export function Shell({ route, role }) {
     <div class="page">
       <${Banners} />
       <main id="main" ref=${main} tabindex="-1"><${Loaded} key=${view.id + '/' + route.argument} view=${view} route=${route} role=${role} /></main>
-    </div>`;
+    </div>
+    <${Logins} />`;
 }
 
 /**
