@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -12,28 +13,40 @@ import (
 	"github.com/treatrelay/relay/web/webtest"
 )
 
-// elsewhere opens a provider's page with a browser on another machine, allows the access, and returns the address of the page that does not load there.
-func elsewhere(t *testing.T, page string) (address string) {
+// elsewhere opens a provider's page with a browser on another machine, allows the access if the page asks, and returns the address of the page that does
+// not load there.
+func elsewhere(t *testing.T, page string) string {
 	t.Helper()
 	browser := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	resp, err := browser.Get(page)
 	if err != nil {
 		t.Fatal(err)
 	}
-	form := make([]byte, 64<<10)
-	n, _ := resp.Body.Read(form)
+	text, err := io.ReadAll(resp.Body)
 	_ = resp.Body.Close()
-	_, rest, _ := strings.Cut(string(form[:n]), `name="ticket" value="`)
-	ticket, _, _ := strings.Cut(rest, `"`)
-	at, _, _ := strings.Cut(page, "?")
-	if resp, err = browser.PostForm(at, url.Values{"ticket": {ticket}, "decision": {"allow"}}); err != nil {
+	if _, rest, asks := strings.Cut(string(text), `name="ticket" value="`); asks {
+		ticket, _, _ := strings.Cut(rest, `"`)
+		at, _, _ := strings.Cut(page, "?")
+		if resp, err = browser.PostForm(at, url.Values{"ticket": {ticket}, "decision": {"allow"}}); err == nil {
+			_ = resp.Body.Close()
+		}
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
-	_ = resp.Body.Close()
-	if address = resp.Header.Get("Location"); address == "" {
+	address := resp.Header.Get("Location")
+	if address == "" {
 		t.Fatalf("the provider does not redirect: %s", resp.Status)
 	}
 	return address
+}
+
+// loggedOut ends the login of the relay that runs, at the provider.
+func (w *world) loggedOut() {
+	w.t.Helper()
+	w.connected()
+	w.sim.RevokeAll()
+	w.live.drop()
 }
 
 // A login that is denied, that fails at the provider, or whose pages are closed half-way says so, and can be started again.
@@ -43,8 +56,9 @@ func TestDashboardLoginFails(t *testing.T) {
 	w := newWorldWith(t, simulator.Config{Consent: true}, simulatedRealtime)
 	w.pages()
 	right := w.settings
-	w.configure(func(s *settings) { s.account().ClientSecret = "hunter2-wrong" })
+	w.login()
 	p := w.start("--sink", "console")
+	w.loggedOut()
 	d := w.openDashboard(browser, api.Owner, webtest.Options{Width: 1280, Height: 900, Reduced: true})
 	d.WaitFor(hasText("Account mystream needs a login"))
 	failed := func(provider *webtest.Tab, texts ...string) {
@@ -67,6 +81,12 @@ func TestDashboardLoginFails(t *testing.T) {
 	d.Screenshot("login-denied")
 	d.click("Start again")
 	d.WaitFor(hasText("Waiting for the login."))
+	failed(d.answers("deny"), "declined: access_denied")
+	d.click("Close")
+
+	w.configure(func(s *settings) { s.account().ClientSecret = "hunter2-wrong" })
+	p.reload("configuration loaded again")
+	open()
 	failed(d.answers("allow"), "invalid_client")
 	d.Screenshot("login-wrong-secret")
 	d.click("Close")
@@ -111,7 +131,9 @@ func TestDashboardLoginFromAnotherMachine(t *testing.T) {
 	browser := webtest.Start(t)
 	w := newWorldWith(t, simulator.Config{Consent: true}, simulatedRealtime)
 	w.pages()
+	w.login()
 	p := w.start("--sink", "console")
+	w.loggedOut()
 	d := w.openDashboard(browser, api.Owner, webtest.Options{Width: 390, Height: 844, Reduced: true})
 	d.WaitFor(press(".problem button", "Log in"))
 	d.WaitFor("document.querySelector('" + loginLink + "')")
@@ -138,4 +160,42 @@ func TestDashboardLoginFromAnotherMachine(t *testing.T) {
 	w.live.emit(0, 1)
 	d.WaitFor(hasText(title(0)))
 	p.stop()
+}
+
+// An account with personal tokens takes a pasted one, and says why it refuses another.
+func TestDashboardTakesAPersonalToken(t *testing.T) {
+	axe := axeScript(t)
+	browser := webtest.Start(t)
+	c := newClouds(t)
+	w := newWorld(t, simulatedRealtime)
+	w.pages()
+	w.login()
+	w.configure(func(s *settings) {
+		s.Accounts["trees"] = &accountSettings{Provider: "treesnap", BaseURL: c.server.URL + "/web-services/v1"}
+	})
+	p := w.start("--sink", "console")
+	w.connected()
+	d := w.openDashboard(browser, api.Owner, webtest.Options{Width: 1280, Height: 900, Reduced: true})
+	d.click("Log in to trees")
+	use := func(token string) {
+		t.Helper()
+		d.WaitFor(`((e) => e && (e.value = ` + quoteJS(token) + `, e.dispatchEvent(new Event('input', { bubbles: true }))))(document.querySelector('dialog[open] input[type="password"]'))`)
+		d.Click("dialog[open] form button")
+	}
+	use("wrong-" + personal)
+	d.WaitFor("document.querySelector('dialog[open] .notice.bad')")
+	if text := d.Text("document.body.innerText"); strings.Contains(text, personal) {
+		t.Errorf("the page shows the token:\n%s", text)
+	}
+	d.accessible(t, "a wrong token", axe)
+	d.Screenshot("login-token")
+	use(personal)
+	d.WaitFor(hasText("Logged in. relay connects now."))
+	if g := w.grant("trees"); g.AccessToken.Reveal() != personal {
+		t.Error("the token is not stored")
+	}
+	p.stop()
+	if strings.Contains(p.err.text(), personal) {
+		t.Error("the token is in the log")
+	}
 }
