@@ -76,9 +76,16 @@ function Loaded({ view, route, role }) {
 /** Navigation is a column beside the view, or a bar below it on a phone. @param {{views: View[], current: string, role: string}} props */
 function Navigation({ views, current, role }) {
   const [open, setOpen] = useState(false);
+  const side = useRef(/** @type {any} */ (null));
+  const more = useRef(/** @type {any} */ (null));
+  useEffect(() => { if (open) side.current.querySelector('.in-menu a')?.focus(); }, [open]);
   useEffect(() => {
     const close = () => setOpen(false);
-    const escape = (/** @type {KeyboardEvent} */ e) => { if (e.key === 'Escape') close(); };
+    const escape = (/** @type {KeyboardEvent} */ e) => {
+      if (e.key !== 'Escape' || !side.current.classList.contains('open')) return;
+      close();
+      more.current.focus();
+    };
     addEventListener('hashchange', close);
     addEventListener('keydown', escape);
     return () => {
@@ -90,11 +97,11 @@ function Navigation({ views, current, role }) {
     <a href=${'#/' + v.id} aria-current=${v.id === current ? 'page' : undefined}><${Icon} name=${v.id} /><span>${v.title}</span>
       <${Count} view=${v.id} /></a></li>`;
   const groups = ['Live', 'Past', 'Setup'].filter((g) => views.some((v) => v.group === g));
-  return html`<header class="side ${open ? 'open' : ''}">
+  return html`<header class="side ${open ? 'open' : ''}" ref=${side}>
     <a class="brand" href="#/now"><img src="/assets/dashboard/icon.svg" alt="" width="28" height="28" /><span>relay</span></a>
     <nav aria-label="Views" id="views">${groups.map((g) => html`<section class="group"><h2>${g}</h2>
       <ul>${views.filter((v) => v.group === g).map(item)}</ul></section>`)}</nav>
-    <button type="button" class="more" aria-expanded=${open} aria-controls="views" onClick=${() => setOpen(!open)}>
+    <button type="button" class="more" ref=${more} aria-expanded=${open} aria-controls="views" onClick=${() => setOpen(!open)}>
       <${Icon} name=${open ? 'close' : 'menu'} /><span>${open ? 'Close' : 'More'}</span></button>
     <div class="foot"><${ThemeSwitch} /><${SignOut} role=${role} /></div>
   </header>`;
