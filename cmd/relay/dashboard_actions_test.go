@@ -37,7 +37,7 @@ func TestDashboardOfModerator(t *testing.T) {
 	d.WaitFor(hasText(title(2)))
 	var views []string
 	d.Eval("[...document.querySelectorAll('#views a')].map((e) => e.hash)", &views)
-	if want := []string{"#/now", "#/overlays", "#/history", "#/deadletters", "#/attempts"}; !slices.Equal(views, want) {
+	if want := []string{"#/now", "#/overlays", "#/history", "#/deadletters", "#/attempts", "#/digests"}; !slices.Equal(views, want) {
 		t.Errorf("a moderator has the views %q, want %q", views, want)
 	}
 	noButtons := func(labels ...string) {

@@ -30,14 +30,43 @@ func (d dashboard) accessible(t *testing.T, where, axe string) {
 	}
 }
 
-// Every view passes axe-core in light and dark, on a desktop and on a phone.
-func TestDashboardIsAccessible(t *testing.T) {
+// axeScript returns the script of axe-core.
+func axeScript(t *testing.T) string {
+	t.Helper()
 	_, peers := peertest.Require(t)
 	script, err := os.ReadFile(filepath.Join(peers, "node_modules", "axe-core", "axe.min.js"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	axe := string(script)
+	return string(script)
+}
+
+// A look is how a page is displayed.
+type look struct {
+	theme, device string
+	options       webtest.Options
+}
+
+func (l look) String() string { return l.theme + ", " + l.device }
+
+// looks are light and dark, each on a desktop and on a phone.
+func looks() (all []look) {
+	for _, theme := range []string{"light", "dark"} {
+		for _, o := range []look{
+			{device: "desktop", options: webtest.Options{Width: 1440, Height: 1000}},
+			{device: "phone", options: webtest.Options{Width: 390, Height: 844}},
+		} {
+			o.theme, o.options.Reduced = theme, true
+			o.options.Script = "try { localStorage.setItem('relay.theme', '" + theme + "'); } catch {}"
+			all = append(all, o)
+		}
+	}
+	return all
+}
+
+// Every view passes axe-core in light and dark, on a desktop and on a phone.
+func TestDashboardIsAccessible(t *testing.T) {
+	axe := axeScript(t)
 	browser := webtest.Start(t)
 	w := newWorld(t, simulatedRealtime)
 	w.pages()
@@ -55,35 +84,31 @@ func TestDashboardIsAccessible(t *testing.T) {
 	})
 	event := "event/" + w.deadLetters()[0].ID
 	texts := map[string]string{
-		"now": title(4), "overlays": "Preview", "history": title(4), "deadletters": title(3), "attempts": "Accepted", "test": "Nothing sent yet", "config": "sinks:", event: "Its way through relay",
+		"now": title(4), "overlays": "Preview", "history": title(4), "deadletters": title(3), "attempts": "Accepted", "digests": "No digests", "test": "Nothing sent yet", "config": "sinks:", event: "Its way through relay",
 	}
-	for _, theme := range []string{"light", "dark"} {
-		for device, size := range map[string][2]int64{"desktop": {1440, 1000}, "phone": {390, 844}} {
-			d := w.openDashboard(browser, api.Owner, webtest.Options{
-				Width: size[0], Height: size[1], Reduced: true, Script: "try { localStorage.setItem('relay.theme', '" + theme + "'); } catch {}",
-			})
-			for _, view := range slices.Sorted(maps.Keys(texts)) {
-				d.show(view, texts[view])
-				path, _, _ := strings.Cut(view, "/")
-				d.accessible(t, theme+", "+device+", "+path, axe)
-				d.Screenshot(strings.Join([]string{"dashboard", path, theme, device}, "-"))
-			}
-			d.show("deadletters", title(3))
-			d.click("Delete all")
-			d.WaitFor("document.querySelector('dialog[open]')")
-			d.accessible(t, theme+", "+device+", a question", axe)
-			d.click("Cancel")
-			if device == "phone" {
-				d.click("More")
-				d.WaitFor("document.querySelector('.side.open')")
-				d.accessible(t, theme+", the menu", axe)
-			}
-			d.click("Sign out owner")
-			d.WaitFor(hasText("Sign in to relay"))
-			d.accessible(t, theme+", "+device+", sign in", axe)
-			d.quiet(t)
-			d.Close()
+	for _, l := range looks() {
+		d := w.openDashboard(browser, api.Owner, l.options)
+		for _, view := range slices.Sorted(maps.Keys(texts)) {
+			d.show(view, texts[view])
+			path, _, _ := strings.Cut(view, "/")
+			d.accessible(t, l.String()+", "+path, axe)
+			d.Screenshot(strings.Join([]string{"dashboard", path, l.theme, l.device}, "-"))
 		}
+		d.show("deadletters", title(3))
+		d.click("Delete all")
+		d.WaitFor("document.querySelector('dialog[open]')")
+		d.accessible(t, l.String()+", a question", axe)
+		d.click("Cancel")
+		if l.device == "phone" {
+			d.click("More")
+			d.WaitFor("document.querySelector('.side.open')")
+			d.accessible(t, l.String()+", the menu", axe)
+		}
+		d.click("Sign out owner")
+		d.WaitFor(hasText("Sign in to relay"))
+		d.accessible(t, l.String()+", sign in", axe)
+		d.quiet(t)
+		d.Close()
 	}
 	p.stop()
 }

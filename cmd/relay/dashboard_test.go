@@ -51,17 +51,13 @@ func hasText(text string) string {
 // dashboardViews are the headings of the views, by their addresses.
 func dashboardViews() map[string]string {
 	return map[string]string{
-		"now": "Now", "overlays": "Overlays", "history": "History", "deadletters": "Dead letters", "attempts": "Attempts", "test": "Test treat", "config": "Configuration",
+		"now": "Now", "overlays": "Overlays", "history": "History", "deadletters": "Dead letters", "attempts": "Attempts", "digests": "Digests", "digest": "Digest", "test": "Test treat", "config": "Configuration", "event": "Event",
 	}
 }
 
 // show goes to a view, and waits until it has loaded and shows a text.
 func (d dashboard) show(view, text string) {
-	path, _, _ := strings.Cut(view, "?")
-	heading, ok := dashboardViews()[path]
-	if !ok {
-		heading = "Event"
-	}
+	heading := dashboardViews()[strings.FieldsFunc(view, func(r rune) bool { return r == '?' || r == '/' })[0]]
 	d.WaitFor("(location.hash = " + quoteJS("#/"+view) + ", true)")
 	d.WaitFor("document.querySelector('main h1')?.innerText === " + quoteJS(heading) + " && !document.querySelector('main .loading, main [aria-busy=\"true\"]') && " + hasText(text))
 }
@@ -116,13 +112,14 @@ func TestDashboard(t *testing.T) {
 	d.WaitFor(hasText(title(7)))
 	d.WaitFor("!location.href.includes('link=')")
 	texts := map[string]string{
-		"now": title(7), "overlays": "main", "history": title(7), "deadletters": "No dead letters", "attempts": "Accepted", "test": "Nothing sent yet", "config": "No faults.",
+		"now": title(7), "overlays": "main", "history": title(7), "deadletters": "No dead letters", "attempts": "Accepted", "digests": "No digests", "test": "Nothing sent yet", "config": "No faults.",
 	}
 	for _, view := range slices.Sorted(maps.Keys(texts)) {
 		d.show(view, texts[view])
 		d.Screenshot("dashboard-" + view)
 	}
 	d.show("attempts?digests=true", "None matches.")
+	d.show("digests?sink=bot", "None matches.")
 
 	d.show("config", "No faults.")
 	path := w.config

@@ -15,9 +15,9 @@ import (
 	"github.com/treatrelay/relay/web/webtest"
 )
 
-// fill is an expression that enters a text into an input.
+// fill is an expression that is true once it has entered a text into an input.
 func fill(id, text string) string {
-	return "(() => { const e = document.getElementById('" + id + "'); e.value = " + quoteJS(text) +
+	return "(() => { const e = document.getElementById('" + id + "'); if (!e) return false; e.value = " + quoteJS(text) +
 		"; return e.dispatchEvent(new Event('input', { bubbles: true })); })()"
 }
 
@@ -25,6 +25,39 @@ func fill(id, text string) string {
 func press(selector, text string) string {
 	return "(() => { const e = [...document.querySelectorAll('" + selector + "')].find((e) => e.innerText.includes(" + quoteJS(text) +
 		")); if (!e || e.disabled) return false; e.click(); return true; })()"
+}
+
+// An emptyFolder is one in which relay makes its first configuration.
+type emptyFolder struct {
+	t   *testing.T
+	dir string
+}
+
+func newEmptyFolder(t *testing.T) *emptyFolder {
+	t.Helper()
+	if l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", config.DefaultHTTPListen); err == nil { // otherwise it is taken already
+		t.Cleanup(func() { _ = l.Close() })
+	}
+	return &emptyFolder{t, t.TempDir()}
+}
+
+// config is the path of the configuration.
+func (f *emptyFolder) config() string { return filepath.Join(f.dir, "relay.yaml") }
+
+// relay runs a relay command in the folder, for a user without a configuration elsewhere.
+func (f *emptyFolder) relay(args ...string) *process {
+	f.t.Helper()
+	p := prepareRelay(f.t, append(args, "--data-dir", filepath.Join(f.dir, "data"), "--log-level", "debug")...)
+	p.cmd.Dir = f.dir
+	p.start([]string{"HOME=" + f.dir, "XDG_CONFIG_HOME=" + filepath.Join(f.dir, "etc"), "RELAY_CONFIG="})
+	return p
+}
+
+// dashboard starts the setup, and returns the link to its page.
+func (f *emptyFolder) dashboard() (p *process, link string) {
+	f.t.Helper()
+	p = f.relay("dashboard", "--no-browser")
+	return p, p.out.find(f.t, "#link=")
 }
 
 // TestSetup goes from an empty folder to a test treat in an overlay, in a real browser.
@@ -37,19 +70,9 @@ func TestSetup(t *testing.T) {
 	}))
 	t.Cleanup(bot.Close)
 	hook := bot.URL + "/hunter2-hook"
-	if l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", config.DefaultHTTPListen); err == nil { // otherwise it is taken already
-		defer l.Close()
-	}
-	dir := t.TempDir()
-	env := []string{"HOME=" + dir, "XDG_CONFIG_HOME=" + filepath.Join(dir, "etc"), "RELAY_CONFIG="}
-	relay := func(args ...string) *process {
-		p := prepareRelay(t, append(args, "--data-dir", filepath.Join(dir, "data"), "--log-level", "debug")...)
-		p.cmd.Dir = dir
-		p.start(env)
-		return p
-	}
-	p := relay("dashboard", "--no-browser")
-	link := p.out.find(t, "#link=")
+	folder := newEmptyFolder(t)
+	dir, relay := folder.dir, folder.relay
+	p, link := folder.dashboard()
 	page := browser.Open(link, webtest.Options{Width: 1280, Height: 900})
 	page.WaitFor(hasText("Set up relay"))
 	page.Screenshot("setup-provider")

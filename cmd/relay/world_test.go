@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -143,17 +142,7 @@ func (w *world) loginTo(account string) {
 	p := w.start("auth", "login", account, "--no-browser")
 	line := p.err.find(w.t, w.sim.Endpoints().Authorize)
 	address := line[strings.Index(line, "http"):]
-	elsewhere := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	resp, err := elsewhere.Get(strings.TrimSpace(address))
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	_ = resp.Body.Close()
-	location := resp.Header.Get("Location")
-	if location == "" {
-		w.t.Fatalf("the provider did not redirect: %s", resp.Status)
-	}
-	if _, err := io.WriteString(p.in, location+"\n"); err != nil {
+	if _, err := io.WriteString(p.in, elsewhere(w.t, strings.TrimSpace(address))+"\n"); err != nil {
 		w.t.Fatal(err)
 	}
 	if code := p.exit(); code != 0 {

@@ -117,11 +117,8 @@ type Options struct {
 // Open opens a page in a new tab.
 func (b *Browser) Open(url string, o Options) *Tab {
 	b.t.Helper()
-	ctx, stop := chromedp.NewContext(b.ctx)
-	tab := &Tab{t: b.t, ctx: ctx, stop: stop, crashed: make(chan struct{})}
-	if err := chromedp.Listen(ctx, tab.listen); err != nil {
-		b.t.Fatalf("open a tab: %v", err)
-	}
+	tab := newTab(b.t, b.ctx)
+	ctx := tab.ctx
 	if o.Width == 0 {
 		o.Width, o.Height = 1920, 1080
 	}
@@ -141,6 +138,17 @@ func (b *Browser) Open(url string, o Options) *Tab {
 	}
 	run(tab, chromedp.EmulateViewport(o.Width, o.Height))
 	run(tab, chromedp.Navigate(url))
+	return tab
+}
+
+// newTab returns a tab of the browser, or of that tab, whose context this is.
+func newTab(t testing.TB, parent context.Context, options ...chromedp.ContextOption) *Tab {
+	t.Helper()
+	ctx, stop := chromedp.NewContext(parent, options...)
+	tab := &Tab{t: t, ctx: ctx, stop: stop, crashed: make(chan struct{})}
+	if err := chromedp.Listen(ctx, tab.listen); err != nil {
+		t.Fatalf("open a tab: %v", err)
+	}
 	return tab
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"time"
 
@@ -36,15 +37,12 @@ func within(ranges []digestRange, number uint64) bool {
 // number next, from which on the lane has taken nothing. So each event follows the rule that held when the lane took
 // it, although its batch comes later: none is sent twice, or not at all. fresh is true for a new lane.
 func digestRanges(ctx context.Context, j *journal.Journal, sink string, digests bool, next uint64, fresh bool) ([]digestRange, error) {
-	key := journal.DigestKey(sink)
-	var ranges []digestRange
-	value, _, err := j.State().Get(ctx, key)
-	known := err == nil
-	if known && !fresh {
-		err = json.Unmarshal(value, &ranges)
+	ranges, known, err := storedRanges(ctx, j, sink)
+	if err != nil {
+		return nil, err
 	}
-	if err != nil && !errors.Is(err, journal.ErrNoKey) && !errors.Is(err, journal.ErrDamagedValue) {
-		return nil, fmt.Errorf("read the digest ranges of sink %s: %w", sink, err)
+	if fresh {
+		ranges = nil
 	}
 	first, _ := j.Bounds()
 	ranges = slices.DeleteFunc(ranges, func(s digestRange) bool { return s.Last > 0 && s.Last < first })
@@ -60,14 +58,29 @@ func digestRanges(ctx context.Context, j *journal.Journal, sink string, digests 
 			ranges = ranges[:len(ranges)-1]
 		}
 	}
-	value, err = pipeline.EncodeJSON(ranges)
+	value, err := pipeline.EncodeJSON(ranges)
 	if err == nil {
-		_, err = j.State().Put(ctx, key, value, journal.AnyRevision)
+		_, err = j.State().Put(ctx, journal.DigestKey(sink), value, journal.AnyRevision)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("store the digest ranges of sink %s: %w", sink, err)
 	}
 	return ranges, nil
+}
+
+// storedRanges returns the digest ranges of a sink in the state. known is false if it has none, or they are damaged.
+func storedRanges(ctx context.Context, j *journal.Journal, sink string) (ranges []digestRange, known bool, err error) {
+	value, _, err := j.State().Get(ctx, journal.DigestKey(sink))
+	switch {
+	case errors.Is(err, journal.ErrNoKey), errors.Is(err, journal.ErrDamagedValue):
+		return nil, false, nil
+	case err == nil:
+		err = json.Unmarshal(value, &ranges)
+	}
+	if err != nil {
+		return nil, false, fmt.Errorf("read the digest ranges of sink %s: %w", sink, err)
+	}
+	return ranges, true, nil
 }
 
 // Digester makes the digests of one sink.
@@ -127,30 +140,50 @@ func (m *Digester) Make(ctx context.Context, r pipeline.Record, at time.Time) (p
 // sum counts the events of a batch that the sink gets as a digest.
 func (m *Digester) sum(ctx context.Context, batch journal.BackfillBatch) (pipeline.DigestData, error) {
 	s := newSummary(batch)
-	first, next := m.journal.Bounds()
-	if next <= batch.Last {
-		return pipeline.DigestData{}, errShortRead
-	}
-	for at := max(batch.First, first); at <= batch.Last; {
-		records, err := m.journal.Read(ctx, at, digestRead)
+	for r, err := range m.Treats(ctx, batch) {
 		if err != nil {
 			return pipeline.DigestData{}, err
 		}
-		if len(records) == 0 {
-			break
-		}
-		for i := range records {
-			r := &records[i]
-			if r.Number > batch.Last {
-				break
-			}
-			if r.Kind == journal.Treat && r.Account == batch.Account && r.Origin == pipeline.OriginBackfill {
-				m.count(s, r)
-			}
-		}
-		at = records[len(records)-1].Number + 1
+		m.count(s, r)
 	}
 	return s.sum(), nil
+}
+
+// Treats yields the events of a batch that the sink's digest counts, in the order of the journal. An error ends the sequence.
+func (m *Digester) Treats(ctx context.Context, batch journal.BackfillBatch) iter.Seq2[*journal.Record, error] {
+	return func(yield func(*journal.Record, error) bool) {
+		first, next := m.journal.Bounds()
+		if next <= batch.Last {
+			yield(nil, errShortRead)
+			return
+		}
+		for at := max(batch.First, first); at <= batch.Last; {
+			records, err := m.journal.Read(ctx, at, digestRead)
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if len(records) == 0 {
+				return
+			}
+			for i := range records {
+				r := &records[i]
+				if r.Number > batch.Last {
+					return
+				}
+				if m.takes(r, batch.Account) && !yield(r, nil) {
+					return
+				}
+			}
+			at = records[len(records)-1].Number + 1
+		}
+	}
+}
+
+// takes reports whether the digest of a batch of an account counts an event.
+func (m *Digester) takes(r *journal.Record, account string) bool {
+	return r.Kind == journal.Treat && r.Account == account && r.Origin == pipeline.OriginBackfill &&
+		!m.counted(r) && within(m.rules.digests, r.Number) && m.rules.matches(r)
 }
 
 // counted reports whether an event replaces one that the sink has received. A live treat was delivered by itself, a
@@ -167,9 +200,6 @@ func (m *Digester) counted(r *journal.Record) bool {
 }
 
 func (m *Digester) count(s *summary, r *journal.Record) {
-	if m.counted(r) || !within(m.rules.digests, r.Number) || !m.rules.matches(r) {
-		return
-	}
 	e, err := r.Delivery().Event()
 	if err != nil {
 		m.logger.Error().Err(err).Uint64("seq", r.Number).Msg("a backfilled event in the journal cannot be read: no digest counts it")

@@ -49,6 +49,12 @@ func (r *Rules) Begin(ctx context.Context, j *journal.Journal, sink string, next
 	return err
 }
 
+// Load determines which parts of the journal the sink gets as digests, as the latest [Rules.Begin] has stored it. It is for those who only read.
+func (r *Rules) Load(ctx context.Context, j *journal.Journal, sink string) (err error) {
+	r.digests, _, err = storedRanges(ctx, j, sink)
+	return err
+}
+
 // MakesDigests reports whether the sink gets digests of any part of the journal.
 func (r *Rules) MakesDigests() bool { return len(r.digests) > 0 }
 

@@ -1,6 +1,7 @@
 // The accounts: how each is connected, and its token.
 
 import { html, useState } from '../vendor/htm/standalone.mjs';
+import { needsLogin } from './advice.js';
 import { LoginButton } from './login.js';
 import { Ago, Button, Loading, Pill } from './ui.js';
 import { plural } from './format.js';
@@ -11,13 +12,13 @@ const CONNECTIONS = {
   none: ['idle', 'Token only'],
 };
 
-const WELL = ['connected', 'none'];
+const isWell = (/** @type {import('./types.js').AccountStatus} */ a) => a.connection === 'connected' || a.connection === 'none' && !needsLogin(a);
 const MANY = 20; // of more accounts only those with a problem and some others are shown at first
 
 /** Accounts lists the accounts. @param {{status: import('./types.js').Status|undefined, role: string}} props */
 export function Accounts({ status, role }) {
   const [all, setAll] = useState(false);
-  const accounts = [...(status?.accounts ?? [])].sort((a, b) => Number(WELL.includes(a.connection)) - Number(WELL.includes(b.connection)));
+  const accounts = [...(status?.accounts ?? [])].sort((a, b) => Number(isWell(a)) - Number(isWell(b)));
   return html`<section class="card" aria-labelledby="accounts-title"><header><h2 id="accounts-title">Accounts</h2></header>
     ${status ? html`<ul class="entries">${(all ? accounts : accounts.slice(0, MANY)).map((a) => html`<${Account} key=${a.account} account=${a} role=${role} />`)}</ul>`
       : html`<${Loading} rows=${2} />`}
@@ -28,7 +29,7 @@ export function Accounts({ status, role }) {
 
 /** Account is one account. @param {{account: import('./types.js').AccountStatus, role: string}} props */
 function Account({ account: a, role }) {
-  const [level, word] = CONNECTIONS[a.connection] ?? ['idle', a.connection];
+  const [level, word] = CONNECTIONS[needsLogin(a) ? 'login_needed' : a.connection] ?? ['idle', a.connection];
   const connected = a.connection === 'connected';
   return html`<li class="account">
     <div class="name"><strong>${a.account}</strong> <span class="dim">${a.provider}</span></div>
@@ -39,7 +40,7 @@ function Account({ account: a, role }) {
       <div><dt>Token</dt><dd>${a.token.replaceAll('_', ' ')}${a.token_expiry && html`, ends <${Ago} time=${a.token_expiry} />`}</dd></div>
       ${a.reconnects > 0 && html`<div><dt>Lost</dt><dd>${plural(a.reconnects, 'connection')}</dd></div>`}
     </dl>
-    ${role === 'owner' && html`<${LoginButton} account=${a.account} again=${a.connection !== 'login_needed'}
-      kind=${a.connection === 'login_needed' ? 'primary small' : 'small'} />`}
+    ${role === 'owner' && html`<${LoginButton} account=${a.account} again=${!needsLogin(a)}
+      kind=${needsLogin(a) ? 'primary small' : 'small'} />`}
   </li>`;
 }

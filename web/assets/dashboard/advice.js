@@ -41,7 +41,7 @@ function one(trouble, level, status, now) {
   const advice = { id: trouble.part, level, title: titleOf(trouble.part), text: sentence(localTimes(brief(trouble.reason), now)) };
   if (kind === 'account') {
     const account = status.accounts.find((a) => a.account === name);
-    if (account?.connection === 'login_needed') {
+    if (account && needsLogin(account)) {
       advice.title = `Account ${name} needs a login`;
       advice.account = name;
     } else {
@@ -67,6 +67,11 @@ function one(trouble, level, status, now) {
     }
   }
   return advice;
+}
+
+/** needsLogin reports whether an account works again only after a login. @param {import('./types.js').AccountStatus} account */
+export function needsLogin(account) {
+  return account.connection === 'login_needed' || account.connection === 'none' && ['not_logged_in', 'reauthorize_needed'].includes(account.token);
 }
 
 /** @param {string} part */

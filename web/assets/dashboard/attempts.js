@@ -5,7 +5,7 @@ import { lines } from './api.js';
 import { Filters, timeFields } from './filters.js';
 import { duration, plural } from './format.js';
 import { apiTime, useLoad, useNames } from './page.js';
-import { routeTo } from './route.js';
+import { routeToEvent } from './route.js';
 import { Button, Empty, Failure, Loading, Pill, When } from './ui.js';
 
 const NEWEST = 200;
@@ -38,7 +38,7 @@ export function Attempts({ route: { query } }) {
               <${Pill} level=${a.outcome === 'ok' ? 'good' : 'bad'}>${a.outcome === 'ok' ? 'Accepted' : 'Failed'}</${Pill}>${a.attempt > 1 && html` <small>attempt ${a.attempt}</small>`}</td>
             <td class="text"><div class="clamp" title=${a.reason}>${a.status ? html`<span class="dim">${a.status}</span> ` : ''}${a.reason}</div></td>
             <td class="end nowrap">${duration(a.latency_ms === undefined ? undefined : a.latency_ms / 1000)}</td>
-            <td class="nowrap"><a href=${routeTo('event', a.id)} title=${a.id}><code>${a.id.slice(0, 4)}…${a.id.slice(-6)}</code></a></td>
+            <td class="nowrap"><a href=${routeToEvent(a.id)} title=${a.id}><code>${a.id.slice(0, 4)}…${a.id.slice(-6)}</code></a></td>
               </tr>`)}</tbody></table></div>
           <div class="table-foot">
             <span role="status">${data.length >= NEWEST ? `The newest ${NEWEST}` : plural(attempts.length, 'attempt')}</span></div>`}

@@ -7,7 +7,7 @@ import { status } from './data.js';
 import { Filters, timeFields } from './filters.js';
 import { plural } from './format.js';
 import { apiTime, useLoad, useNames } from './page.js';
-import { routeTo } from './route.js';
+import { routeToEvent } from './route.js';
 import { Button, confirm, Empty, Failure, Loading, say, Text, When } from './ui.js';
 
 const LIMIT = 500;
@@ -57,7 +57,7 @@ export function DeadLetters({ route: { query }, role }) {
           <th scope="col" class="end">Attempts</th>${owner && html`<th scope="col"><span class="hidden">Actions</span></th>`}</tr></thead>
           <tbody>${letters.map((l) => html`<tr key=${l.number}><td class="nowrap"><${When} time=${l.time} /></td>
             <td class="nowrap"><strong>${l.sink}</strong></td>
-            <td class="name"><div class="clamp"><a href=${routeTo('event', l.id)}><${Text}>${l.event?.data?.title || 'Event'}</${Text}>
+            <td class="name"><div class="clamp"><a href=${routeToEvent(l.id)}><${Text}>${l.event?.data?.title || (l.id.startsWith('dig_') ? 'Digest' : 'Event')}</${Text}>
               </a> <span class="dim">${l.event?.data?.sender && html`<${Text}>${l.event.data.sender}</${Text}>`}</span></div></td>
             <td class="text"><div class="clamp" title=${l.reason}>${brief(l.reason)}</div></td>
               <td class="end">${l.attempts}<span class="phone-only">attempts</span></td>

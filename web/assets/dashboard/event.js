@@ -37,8 +37,7 @@ export function EventPage({ route: { argument: id }, role }) {
     ${found && html`<div class="columns">
       <div class="stack">
         ${event && html`<${Content} event=${event} />`}
-        <section class="card" aria-labelledby="way-title"><header><h2 id="way-title">Its way through relay</h2></header>
-          <ol class="timeline">${found.steps.map((s, i) => html`<${Step} key=${i} step=${s} />`)}</ol></section>
+        <${Way} trace=${found} />
       </div>
       <div class="stack">
         ${event && html`<${Actions} trace=${found} event=${event} role=${role} onDone=${reload} />`}
@@ -46,6 +45,12 @@ export function EventPage({ route: { argument: id }, role }) {
           <${CopyButton} text=${JSON.stringify(event)} label="Copy the JSON" /></span></header>
           <pre class="json" tabindex="0" role="region" aria-label="Event as JSON">${JSON.stringify(event, null, 2)}</pre></section>`}
       </div></div>`}`;
+}
+
+/** Way is the way of an event through relay. @param {{trace: import('./types.js').Trace}} props */
+export function Way({ trace: t }) {
+  return html`<section class="card" aria-labelledby="way-title"><header><h2 id="way-title">Its way through relay</h2></header>
+    <ol class="timeline">${t.steps.map((s, i) => html`<${Step} key=${i} step=${s} />`)}</ol></section>`;
 }
 
 /** Content shows what a viewer sent. @param {{event: import('./types.js').CloudEvent}} props */

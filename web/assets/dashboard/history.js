@@ -42,12 +42,17 @@ export function History({ route: { query } }) {
       ${error && html`<${Failure} error=${error} retry=${reload} />`}
       ${!data && busy ? html`<${Loading} rows=${6} />`
         : items.length === 0 ? html`<${Empty} icon="history" title="Nothing found">No treat in the journal matches.</${Empty}>`
-        : html`<div class="table"><table class="fold" aria-busy=${busy}><thead><tr><th scope="col">Sent</th><th scope="col">From</th>
-          <th scope="col">Treat</th><th scope="col">Message</th><th scope="col">Account</th></tr></thead>
-          <tbody>${items.map((i) => html`<${Row} key=${i.number} item=${i} />`)}</tbody></table></div>
+        : html`<${TreatTable} items=${items} busy=${busy} />
           <div class="table-foot">
             <span role="status">${plural(items.length, 'treat')}${all ? '' : ', newest first'}</span>${!all && html`<${Button} onClick=${more}>Show older</${Button}>`}</div>`}
     </section>`;
+}
+
+/** TreatTable lists treats. @param {{items: import('./types.js').HistoryItem[], busy?: boolean}} props */
+export function TreatTable({ items, busy }) {
+  return html`<div class="table"><table class="fold" aria-busy=${busy}><thead><tr><th scope="col">Sent</th><th scope="col">From</th>
+    <th scope="col">Treat</th><th scope="col">Message</th><th scope="col">Account</th></tr></thead>
+    <tbody>${items.map((i) => html`<${Row} key=${i.number} item=${i} />`)}</tbody></table></div>`;
 }
 
 /** Row is one treat. @param {{item: import('./types.js').HistoryItem}} props */

@@ -8,6 +8,7 @@ const PATHS = {
   overlays: 'M3 5h18v11H3zM8 20h8M12 16v4',
   test: 'M21 3 10 14M21 3l-7 18-4-7-7-4z',
   history: 'M12 7v5l3 2M4 12a8 8 0 1 0 2.500-5.800L4 8.500M4 4v4.500h4.500',
+  digests: 'M4 5h16v14H4zM8 9h8M8 12h8M8 15h4',
   attempts: 'M4 7h10M4 12h6M4 17h10M15 12l2.500 2.500L22 10',
   deadletters: 'M3 13h5l1.500 3h5l1.500-3h5M3 13l3-9h12l3 9v7H3zM10 7l4 4M14 7l-4 4',
   config: 'M4 7h9M17 7h3M4 17h3M11 17h9M15 5v4M9 15v4',

@@ -34,6 +34,9 @@ export function routeTo(view, argument = '', query = {}) {
   return '#/' + view + (argument === '' ? '' : '/' + encodeURIComponent(argument)) + (text === '' ? '' : '?' + text);
 }
 
+/** routeToEvent returns the fragment of the page of an event, or of a digest, by its id. @param {string} id */
+export function routeToEvent(id) { return routeTo(id.startsWith('dig_') ? 'digest' : 'event', id); }
+
 /** linkToken returns the token of a one-time link in the fragment, or ''. @param {string} fragment */
 export function linkToken(fragment) {
   return /^#link=([\w-]{16,256})$/.exec(fragment)?.[1] ?? '';

@@ -4,6 +4,7 @@ import { html, useEffect, useRef, useState } from '../vendor/htm/standalone.mjs'
 import { change } from './api.js';
 import { feed, overlays, role as roleStore, status } from './data.js';
 import { Icon } from './icons.js';
+import { Logins } from './login.js';
 import { Now } from './now.js';
 import { clock, useStore } from './store.js';
 import { Button, Failure, Loading, say } from './ui.js';
@@ -19,9 +20,13 @@ const VIEWS = [
   { id: 'test', title: 'Test treat', group: 'Live', owner: true, load: async () => (await import('./test.js')).Test },
   { id: 'deadletters', title: 'Dead letters', group: 'Past', load: async () => (await import('./deadletters.js')).DeadLetters },
   { id: 'attempts', title: 'Attempts', group: 'Past', load: async () => (await import('./attempts.js')).Attempts },
+  { id: 'digests', title: 'Digests', group: 'Past', load: async () => (await import('./digests.js')).Digests },
   { id: 'config', title: 'Configuration', group: 'Setup', owner: true, load: async () => (await import('./config.js')).Configuration },
 ];
 const EVENT = { id: 'event', title: 'Event', group: '', load: async () => (await import('./event.js')).EventPage };
+const DIGEST = { id: 'digest', title: 'Digest', group: '', load: async () => (await import('./digest.js')).DigestPage };
+/** @type {Record<string, {page: View, entry: string}>} */
+const PAGES = { event: { page: EVENT, entry: 'history' }, digest: { page: DIGEST, entry: 'digests' } }; // of one thing, below an entry of the navigation
 const IN_BAR = 3; // entries of the bar on a phone; the others are behind its last button
 
 /** Shell draws a view and what surrounds it. @param {{route: import('./route.js').Route, role: import('./types.js').Role}} props */
@@ -29,7 +34,7 @@ export function Shell({ route, role }) {
   const main = useRef(/** @type {any} */ (null));
   const first = useRef(true);
   const allowed = VIEWS.filter((v) => !v.owner || role === 'owner');
-  const view = route.view === 'event' ? EVENT : allowed.find((v) => v.id === route.view) ?? allowed[0];
+  const view = PAGES[route.view]?.page ?? allowed.find((v) => v.id === route.view) ?? allowed[0];
   useEffect(() => feed.subscribe(() => {}), []); // it goes on while other views are on screen
   useEffect(() => { // the other views are loaded before somebody wants them
     const timer = setTimeout(() => { for (const v of allowed) v.load().catch(() => {}); }, 1500);
@@ -48,11 +53,12 @@ export function Shell({ route, role }) {
     main.current.focus();
   };
   return html`<a class="skip" href="#main" onClick=${skip}>Skip to the content</a>
-    <${Navigation} views=${allowed} current=${view.id === 'event' ? 'history' : view.id} role=${role} />
+    <${Navigation} views=${allowed} current=${PAGES[view.id]?.entry ?? view.id} role=${role} />
     <div class="page">
       <${Banners} />
       <main id="main" ref=${main} tabindex="-1"><${Loaded} key=${view.id + '/' + route.argument} view=${view} route=${route} role=${role} /></main>
-    </div>`;
+    </div>
+    <${Logins} />`;
 }
 
 /**
@@ -70,9 +76,16 @@ function Loaded({ view, route, role }) {
 /** Navigation is a column beside the view, or a bar below it on a phone. @param {{views: View[], current: string, role: string}} props */
 function Navigation({ views, current, role }) {
   const [open, setOpen] = useState(false);
+  const side = useRef(/** @type {any} */ (null));
+  const more = useRef(/** @type {any} */ (null));
+  useEffect(() => { if (open) side.current.querySelector('.in-menu a')?.focus(); }, [open]);
   useEffect(() => {
     const close = () => setOpen(false);
-    const escape = (/** @type {KeyboardEvent} */ e) => { if (e.key === 'Escape') close(); };
+    const escape = (/** @type {KeyboardEvent} */ e) => {
+      if (e.key !== 'Escape' || !side.current.classList.contains('open')) return;
+      close();
+      more.current.focus();
+    };
     addEventListener('hashchange', close);
     addEventListener('keydown', escape);
     return () => {
@@ -84,11 +97,11 @@ function Navigation({ views, current, role }) {
     <a href=${'#/' + v.id} aria-current=${v.id === current ? 'page' : undefined}><${Icon} name=${v.id} /><span>${v.title}</span>
       <${Count} view=${v.id} /></a></li>`;
   const groups = ['Live', 'Past', 'Setup'].filter((g) => views.some((v) => v.group === g));
-  return html`<header class="side ${open ? 'open' : ''}">
+  return html`<header class="side ${open ? 'open' : ''}" ref=${side}>
     <a class="brand" href="#/now"><img src="/assets/dashboard/icon.svg" alt="" width="28" height="28" /><span>relay</span></a>
     <nav aria-label="Views" id="views">${groups.map((g) => html`<section class="group"><h2>${g}</h2>
       <ul>${views.filter((v) => v.group === g).map(item)}</ul></section>`)}</nav>
-    <button type="button" class="more" aria-expanded=${open} aria-controls="views" onClick=${() => setOpen(!open)}>
+    <button type="button" class="more" ref=${more} aria-expanded=${open} aria-controls="views" onClick=${() => setOpen(!open)}>
       <${Icon} name=${open ? 'close' : 'menu'} /><span>${open ? 'Close' : 'More'}</span></button>
     <div class="foot"><${ThemeSwitch} /><${SignOut} role=${role} /></div>
   </header>`;

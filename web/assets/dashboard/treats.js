@@ -1,6 +1,6 @@
 // Treats as they come.
 
-import { html, useRef, useState } from '../vendor/htm/standalone.mjs';
+import { html, useEffect, useRef, useState } from '../vendor/htm/standalone.mjs';
 import { feed } from './data.js';
 import { number } from './format.js';
 import { RowList } from './list.js';
@@ -21,6 +21,9 @@ export function Treats() {
     if (!Object.values(reasons.current).includes(true)) setHeld(null);
     else setHeld((h) => h ?? { total: feed.ring.total, treats: feed.ring.newestFirst() });
   };
+  const left = (/** @type {FocusEvent} */ e) => { // and not only for the next row, which must stay until it has the focus
+    if (!(/** @type {Element} */ (e.currentTarget)).contains(/** @type {Node|null} */ (e.relatedTarget))) hold('focus', false);
+  };
   const toTop = () => {
     section.current.querySelector('.rows').scrollTop = 0;
     reasons.current = {};
@@ -33,12 +36,39 @@ export function Treats() {
   return html`<section class="card treats" aria-labelledby="treats-title" ref=${section}>
     <header><h2 id="treats-title">Treats</h2>
       ${fresh > 0 ? html`<${Button} icon="up" kind="small primary" onClick=${toTop}>${number(fresh)} new</${Button}>` : html`<${Pill} level=${level}>${word}</${Pill}>`}</header>
+    <${Announcer} total=${total} loaded=${loaded} />
     ${count === 0 && loaded ? html`<${Empty} icon="now" title="No treats yet">They appear here as soon as somebody sends one.</${Empty}>`
       : html`<div onPointerEnter=${(/** @type {PointerEvent} */ e) => hold('pointer', e.pointerType === 'mouse')} onPointerLeave=${() => hold('pointer', false)}
-          onFocusCapture=${() => hold('focus', true)} onBlurCapture=${() => hold('focus', false)}>
+          onFocusCapture=${() => hold('focus', true)} onBlurCapture=${left}>
         <${RowList} label="Treats, newest first" count=${count} row=${ROW} at=${(/** @type {number} */ i) => html`<${TreatRow} treat=${at(i)} />`}
           keyOf=${(/** @type {number} */ i) => at(i).number} onScrolled=${(/** @type {number} */ pixels) => hold('scroll', pixels > ROW / 2)} /></div>`}
   </section>`;
+}
+
+const ANNOUNCE = 5000; // milliseconds from one announcement to the next
+
+/** Announcer tells a screen reader of new treats, at most once in a while. @param {{total: number, loaded: boolean}} props */
+function Announcer({ total, loaded }) {
+  const [text, setText] = useState('');
+  const told = useRef({ total: -1, at: 0, timer: 0 });
+  const tell = () => {
+    const fresh = feed.ring.total - told.current.total;
+    told.current = { total: feed.ring.total, at: Date.now(), timer: 0 };
+    if (fresh > 0) setText(newsOf(fresh, feed.ring.at(0)));
+  };
+  useEffect(() => {
+    const t = told.current;
+    if (!loaded) return;
+    if (t.total < 0) t.total = total; // those from before are no news
+    else if (total > t.total && t.timer === 0) t.timer = setTimeout(tell, Math.max(0, t.at + ANNOUNCE - Date.now()));
+  }, [total, loaded]);
+  useEffect(() => () => clearTimeout(told.current.timer), []);
+  return html`<p class="hidden" role="status">${text}</p>`;
+}
+
+/** newsOf says how many treats are new, and which one if it is one. @param {number} fresh @param {import('./data.js').Treat} treat */
+function newsOf(fresh, { event: { data } }) {
+  return fresh === 1 ? `${data.title ?? 'A treat'} from ${data.sender ?? 'somebody'}` : `${number(fresh)} new treats`;
 }
 
 /** TreatRow is one treat. @param {{treat: import('./data.js').Treat}} props */

@@ -120,6 +120,21 @@
  * @property {string} [reason]
  * @property {number} [latency_ms]
  *
+ * @typedef {object} Digest
+ * @property {string} id
+ * @property {number} number
+ * @property {string} time
+ * @property {string} sink
+ * @property {string} account
+ * @property {number} count
+ * @property {string} first
+ * @property {string} last
+ * @property {'waiting'|'delivered'|'dead_letter'|'given_up'} state
+ * @property {number} attempts
+ * @property {string} [latest_attempt]
+ * @property {string} [reason]
+ * @property {number} [dead_letter]
+ *
  * @typedef {object} Alert
  * @property {number} number
  * @property {string} id

@@ -136,7 +136,10 @@ export function Dialog({ title, onClose, children }) {
   useLayoutEffect(() => {
     const dialog = ref.current;
     dialog.showModal();
-    return () => dialog.close(); // and the focus goes back to where it was
+    return () => {
+      dialog.close(); // and the focus goes back to where it was
+      if (document.activeElement === document.body) document.getElementById('main')?.focus({ preventScroll: true }); // unless that has left
+    };
   }, []);
   return html`<dialog ref=${ref} aria-labelledby="dialog-title" onCancel=${(/** @type {Event} */ e) => { e.preventDefault(); onClose(); }}>
     <div class="dialog-head"><h2 id="dialog-title">${title}</h2><${Button} icon="close" kind="square plain" label="Close" onClick=${onClose} /></div>

@@ -114,6 +114,7 @@ func Operations() []Operation {
 	all = append(all, Operation{
 		Method: post, Path: "/sessions/links", Summary: "A link that logs in to the dashboard once", Request: LinkRequest{}, Answer: Link{},
 	})
+	all = append(all, digestOperations()...)
 	all = append(all, setupOperations()...)
 	all = append(all, loginOperations()...)
 	return append(all, overlayOperations()...)

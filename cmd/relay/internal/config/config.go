@@ -21,6 +21,7 @@ import (
 
 	_ "time/tzdata" // Accounts name time zones, and small systems have no list of them.
 
+	"github.com/treatrelay/relay/pipeline/delivery/rules"
 	"github.com/treatrelay/relay/sinks"
 )
 
@@ -121,6 +122,15 @@ func (c *Config) SinkTypes() (names []string, types map[string]string) {
 		names, types[c.Sinks[i].Name] = append(names, c.Sinks[i].Name), c.Sinks[i].Type
 	}
 	return names, types
+}
+
+// Selections returns the rules of each sink.
+func (c *Config) Selections() map[string]rules.Selection {
+	all := make(map[string]rules.Selection, len(c.Sinks))
+	for i := range c.Sinks {
+		all[c.Sinks[i].Name] = c.Sinks[i].Lane.Selection
+	}
+	return all
 }
 
 // FilesHash returns a hash of the contents of the files that a sink's configuration names. A file that cannot be read counts as empty: opening the

@@ -20,6 +20,7 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/api/server"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/logins"
+	"github.com/treatrelay/relay/pipeline/delivery/rules"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
@@ -37,7 +38,7 @@ type control struct {
 func newControl(j *job) *control {
 	c := &control{job: j, logins: logins.New(j.account)}
 	c.handler = c.owned(server.New(server.Config{
-		Journal: c.journal, Sinks: c.sinks, Status: j.monitor.snapshot, Series: j.monitor.series.Last, Reconcile: c.reconcile,
+		Journal: c.journal, Sinks: c.sinks, Selections: c.selections, Status: j.monitor.snapshot, Series: j.monitor.series.Last, Reconcile: c.reconcile,
 		Configuration: j.viewer.View, Logins: c.logins, Pages: c.pageConfig(),
 	}))
 	return c
@@ -112,6 +113,9 @@ func starting() error {
 func (c *control) sinks() (names []string, types map[string]string) {
 	return c.job.runners().cfg.SinkTypes()
 }
+
+// selections returns the rules of the sinks of the current configuration.
+func (c *control) selections() map[string]rules.Selection { return c.job.runners().cfg.Selections() }
 
 // owned counts running requests, so that stop can wait for them.
 func (c *control) owned(next http.Handler) http.Handler {

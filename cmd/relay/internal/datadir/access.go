@@ -19,6 +19,7 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/configview"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/overlays"
+	"github.com/treatrelay/relay/pipeline/delivery/rules"
 	"github.com/treatrelay/relay/pipeline/journal"
 	"github.com/treatrelay/relay/pipeline/journal/attempts"
 )
@@ -122,8 +123,8 @@ func (a *Access) serve(ctx context.Context, s *Storage, undo *Teardown) (*api.Cl
 	}
 	direct := api.NewDirect(server.New(server.Config{
 		Journal: func(context.Context) (*journal.Journal, error) { return j, nil },
-		Sinks:   a.sinks,
-		Pages:   a.pages(j),
+		Sinks:   a.sinks, Selections: a.selections,
+		Pages: a.pages(j),
 
 		Configuration: configview.New(a.path, a.Getenv).View,
 	}))
@@ -172,6 +173,14 @@ func (a *Access) sinks() (names []string, types map[string]string) {
 		return nil, nil
 	}
 	return a.cfg.SinkTypes()
+}
+
+// selections returns the rules of the configured sinks, if the configuration could be read.
+func (a *Access) selections() map[string]rules.Selection {
+	if a.cfg == nil {
+		return nil
+	}
+	return a.cfg.Selections()
 }
 
 // ServerStorage opens the journal on the server of journal.nats_url, for a command. It creates nothing.

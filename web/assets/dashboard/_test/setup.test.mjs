@@ -46,7 +46,7 @@ test('messages are sentences', () => {
   assert.equal(messageOf('did you mean "x"?'), 'Did you mean "x"?');
 });
 
-const status = (/** @type {string} */ token, events = 0) => /** @type {any} */ ({ accounts: [{ account: 'a', token }], journal: { events } });
+const status = (/** @type {string} */ token, events = 0, delivered = 0) => /** @type {any} */ ({ accounts: [{ account: 'a', token }], journal: { events }, sinks: [{ delivered }] });
 const overlays = (/** @type {any[]} */ ...keys) => /** @type {any} */ ({ stopped: false, overlays: [{ name: 'main', keys }] });
 
 test('the first steps are those that are left', () => {
@@ -54,6 +54,8 @@ test('the first steps are those that are left', () => {
   assert.deepEqual(done(status('not_logged_in'), overlays()), [['login', false], ['overlay', false], ['test', false]]);
   assert.deepEqual(done(status('valid', 1), overlays({ id: 'k' })), [['login', true], ['overlay', true], ['test', true]]);
   assert.deepEqual(done(status('valid'), { stopped: false, overlays: [] }), [['login', true], ['test', false]]);
+  assert.deepEqual(done(status('valid', 0, 1), { stopped: false, overlays: [] }), [['login', true], ['test', true]]);
+  assert.deepEqual(done(status('valid'), { stopped: false, overlays: [{ name: 'main', last_shown: {} }] }), [['login', true], ['overlay', false], ['test', true]]);
 });
 
 test('a relay that is in use does not begin again', () => {

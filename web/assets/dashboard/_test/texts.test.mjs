@@ -3,7 +3,7 @@ import test from 'node:test';
 
 import { advise, brief, isCommand, sentence } from '../advice.js';
 import { Rates } from '../rates.js';
-import { linkToken, parseRoute, routeTo } from '../route.js';
+import { linkToken, parseRoute, routeTo, routeToEvent } from '../route.js';
 import { testEvent, testID } from '../testevent.js';
 import { markLine } from '../yaml.js';
 
@@ -12,6 +12,8 @@ test('routes go there and back', () => {
     assert.deepEqual(parseRoute(routeTo(view, argument, query)), { view, argument, query });
   }
   assert.equal(routeTo('history', '', { text: '', account: undefined }), '#/history');
+  assert.equal(routeToEvent('trt_1'), '#/event/trt_1');
+  assert.equal(routeToEvent('dig_1'), '#/digest/dig_1');
   assert.deepEqual(parseRoute(''), { view: 'now', argument: '', query: {} });
   assert.equal(parseRoute('#/event/%E0%A4').argument, '');
 });

@@ -18,6 +18,8 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/internal/problem"
 	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/delivery/digests"
+	"github.com/treatrelay/relay/pipeline/delivery/rules"
 	"github.com/treatrelay/relay/pipeline/intake"
 	"github.com/treatrelay/relay/pipeline/journal"
 	"github.com/treatrelay/relay/pipeline/journal/query"
@@ -30,6 +32,8 @@ type Config struct {
 	Journal func(context.Context) (*journal.Journal, error)
 	// Sinks returns the names of the configured sinks in order, and their types.
 	Sinks func() (names []string, types map[string]string)
+	// Selections returns the rules of the configured sinks, which decide what their digests count.
+	Selections func() map[string]rules.Selection
 	// Configuration returns the configuration file.
 	Configuration func() (api.Configuration, error)
 	// Status returns the status of the running relay; nil: none runs.
@@ -108,6 +112,7 @@ func (s *server) handlers() map[string]handler {
 	}
 	maps.Copy(all, s.overlayHandlers())
 	maps.Copy(all, s.loginHandlers())
+	maps.Copy(all, s.digestHandlers())
 	return all
 }
 
@@ -123,7 +128,7 @@ func (s *server) problem(err error) *api.Problem {
 	switch {
 	case errors.As(err, &p):
 		return p
-	case errors.Is(err, query.ErrUnknownEvent):
+	case errors.Is(err, query.ErrUnknownEvent), errors.Is(err, digests.ErrUnknown):
 		p = api.NewProblem(http.StatusNotFound, api.ProblemUnknownEvent, text.Line(err.Error()))
 	case errors.Is(err, journal.ErrEventGone):
 		p = api.NewProblem(http.StatusGone, api.ProblemEventGone, text.Line(err.Error()))
