@@ -138,7 +138,7 @@ func (j *job) servePages(o Options, l net.Listener) (stop func() error, err erro
 	}
 	handler, err := web.New(web.Config{
 		API: countReaders(&j.pages.readers, j.control.handler), Access: access(), Keys: j.pages.overlays.Keys(), Sessions: sessions, Health: j.health(), Assets: web.Assets(),
-		Listen: l.Addr().String(), PublicURL: cfg.PublicURL, TLS: encryption != nil, Log: j.log,
+		Listen: l.Addr().String(), PublicURL: cfg.PublicURL, TrustedProxies: cfg.Proxies(), TLS: encryption != nil, Log: j.log,
 	})
 	if err != nil {
 		return nil, err
