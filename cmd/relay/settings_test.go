@@ -99,7 +99,8 @@ type journalSettings struct {
 }
 
 type httpSettings struct {
-	Listen string `yaml:"listen,omitempty"`
+	Listen       string `yaml:"listen,omitempty"`
+	PasswordFile string `yaml:"password_file,omitempty"`
 }
 
 type overlaySettings struct {
