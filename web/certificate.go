@@ -3,6 +3,7 @@ package web
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -23,6 +24,7 @@ type Certificate struct {
 	checked time.Time
 	stats   [2]os.FileInfo // of the files as they were read, or tried
 	pair    *tls.Certificate
+	fault   error // why the files as they are now cannot be used
 }
 
 // LoadCertificate reads a certificate with its chain, and its private key, both in PEM. The error says which file is wrong.
@@ -61,6 +63,26 @@ func (c *Certificate) current() *tls.Certificate {
 	return c.pair
 }
 
+// ErrCertificateTime means that a certificate is not valid at this time.
+var ErrCertificateTime = errors.New("the certificate is not valid now")
+
+// Problem returns what is wrong with the certificate now, or nil: its files cannot be used, so that an older one is served, or
+// [ErrCertificateTime].
+func (c *Certificate) Problem() error {
+	leaf := c.current().Leaf
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch now := time.Now(); {
+	case c.fault != nil:
+		return c.fault
+	case now.After(leaf.NotAfter):
+		return fmt.Errorf("%w: it expired at %s", ErrCertificateTime, leaf.NotAfter.UTC().Format(time.RFC3339))
+	case now.Before(leaf.NotBefore):
+		return fmt.Errorf("%w: it is valid from %s", ErrCertificateTime, leaf.NotBefore.UTC().Format(time.RFC3339))
+	}
+	return nil
+}
+
 // Leaf returns the certificate itself, without its chain.
 func (c *Certificate) Leaf() *x509.Certificate { return c.current().Leaf }
 
@@ -75,9 +97,10 @@ func (c *Certificate) stat() (stats [2]os.FileInfo) {
 func (c *Certificate) load() error {
 	pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
 	if err != nil {
-		return fmt.Errorf("read the certificate %s and its key %s: %w", c.certFile, c.keyFile, err)
+		c.fault = fmt.Errorf("read the certificate %s and its key %s: %w", c.certFile, c.keyFile, err)
+		return c.fault
 	}
-	c.pair = &pair
+	c.pair, c.fault = &pair, nil
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -22,13 +23,18 @@ import (
 // writePair writes a new certificate with this serial number, and its key. Each file is replaced at once, as certificate tools do.
 func writePair(t *testing.T, dir string, serial int64) (certFile, keyFile string) {
 	t.Helper()
+	return writePairUntil(t, dir, serial, time.Now().Add(time.Hour))
+}
+
+func writePairUntil(t *testing.T, dir string, serial int64, end time.Time) (certFile, keyFile string) {
+	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: "localhost"}, DNSNames: []string{"localhost"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		NotBefore: end.Add(-2 * time.Hour), NotAfter: end,
 	}
 	cert, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
@@ -103,12 +109,31 @@ func TestCertificateIsReadAgain(t *testing.T) {
 	}
 	replace(t, keyFile, []byte("no key"))
 	until("a wrong key", func() bool { return serial() == 1 && strings.Contains(log.String(), "cannot be used") })
+	if err := c.Problem(); err == nil || errors.Is(err, ErrCertificateTime) {
+		t.Errorf("the problem of a wrong key is %v", err)
+	}
 	writePair(t, dir, 2)
 	until("a new pair", func() bool { return serial() == 2 })
+	if err := c.Problem(); err != nil {
+		t.Errorf("the problem of a good pair is %v", err)
+	}
 	if err := os.Remove(keyFile); err != nil {
 		t.Fatal(err)
 	}
 	until("no key", func() bool { return serial() == 2 && strings.Count(log.String(), "cannot be used") >= 2 })
+}
+
+func TestCertificateOutOfItsTime(t *testing.T) {
+	for _, end := range []time.Time{time.Now().Add(-time.Minute), time.Now().Add(3 * time.Hour)} {
+		certFile, keyFile := writePairUntil(t, t.TempDir(), 1, end)
+		c, err := LoadCertificate(certFile, keyFile, zerolog.Nop())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Problem(); !errors.Is(err, ErrCertificateTime) {
+			t.Errorf("valid until %s: the problem is %v", end, err)
+		}
+	}
 }
 
 func TestCertificateThatCannotBeUsed(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"mime"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/treatrelay/relay/internal/problem"
@@ -127,7 +128,27 @@ func (h *handler) refusal(w http.ResponseWriter, r *http.Request, by string, err
 	case errors.Is(err, session.ErrNoPassword):
 		return problem.New(http.StatusForbidden, "no-password", err.Error(), "run relay dashboard, or set http.password_file")
 	default: // the password file; its path is for the operator only
-		h.faults.Do(func() { h.Log.Error().Err(err).Msg("nobody can log in with a password") })
+		if h.faults.news(err.Error()) {
+			h.Log.Error().Err(err).Msg("nobody can log in with a password")
+		}
 		return problem.New(http.StatusInternalServerError, "failed", "relay cannot read the password file", "the log of relay says why; relay dashboard works without it")
 	}
+}
+
+// faults remembers the fault of a password file that was logged last. Its zero value is ready for use.
+type faults struct {
+	mu   sync.Mutex
+	text string
+	at   time.Time
+}
+
+// news reports whether to log a fault: it is another one than the last, or that was logged a minute ago.
+func (f *faults) news(text string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.text == text && time.Since(f.at) < time.Minute {
+		return false
+	}
+	f.text, f.at = text, time.Now()
+	return true
 }

@@ -71,7 +71,8 @@ type handler struct {
 	origin  *http.CrossOriginProtection
 	static  *static
 
-	refused, limited, unnamed, faults rate.Sometimes // how often the log mentions these attempts to log in
+	refused, limited, unnamed rate.Sometimes // how often the log mentions these attempts to log in
+	faults                    faults
 }
 
 // New returns a handler for the HTTP server. The server bounds the headers of requests and the time that they take to arrive; the handler does both
@@ -83,7 +84,7 @@ func New(cfg Config) (http.Handler, error) {
 	h := &handler{
 		Config: cfg, proxies: cfg.TrustedProxies, origin: http.NewCrossOriginProtection(),
 		refused: rate.Sometimes{Interval: time.Minute}, limited: rate.Sometimes{Interval: time.Minute},
-		unnamed: rate.Sometimes{Interval: time.Minute}, faults: rate.Sometimes{Interval: time.Minute},
+		unnamed: rate.Sometimes{Interval: time.Minute},
 	}
 	var err error
 	if h.hosts, err = newHosts(cfg.Listen, cfg.PublicURL); err != nil {

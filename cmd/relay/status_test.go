@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -230,4 +232,42 @@ func TestStatusKeys(t *testing.T) {
 		}
 	}
 	p.stop()
+}
+
+// While nobody can log in with a password, relay says so, and goes on by itself when the file is right again.
+func TestBrokenPasswordFileIsDegraded(t *testing.T) {
+	w := newWorld(t, simulatedRealtime)
+	url := w.onHTTP()
+	file := filepath.Join(t.TempDir(), "password")
+	write := func(text string) {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("correct horse battery\n")
+	w.configure(func(s *settings) { s.HTTP.PasswordFile = file })
+	w.login()
+	w.start()
+	w.ready(url, http.StatusOK, isFine)
+	write("short\n")
+	w.ready(url, http.StatusOK, func(v api.Readiness) error {
+		return only(v.Degraded, "http", "http.password_file", "relay doctor")
+	})
+	w.ready(url, http.StatusOK, func(v api.Readiness) error { return noPath(v, file) })
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	w.ready(url, http.StatusOK, func(v api.Readiness) error { return only(v.Degraded, "http", "http.password_file") })
+	write("another good password\n")
+	w.ready(url, http.StatusOK, isFine)
+}
+
+// noPath checks that no trouble names a file: everybody may read /readyz.
+func noPath(v api.Readiness, file string) error {
+	for _, trouble := range slices.Concat(v.NotReady, v.Degraded) {
+		if strings.Contains(trouble.String(), file) {
+			return fmt.Errorf("%s names the file", trouble)
+		}
+	}
+	return nil
 }

@@ -32,6 +32,7 @@ type passwords struct {
 	checked time.Time
 	stats   [2]os.FileInfo // of the files as they were read, in their order
 	valid   fingerprints
+	fault   error // why the files cannot be used now
 }
 
 // passwordFile has the password of a role.
@@ -88,13 +89,27 @@ func (p *passwords) check(password string) (Role, fingerprint, error) {
 func (p *passwords) current() fingerprints {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.any() && over(p.checked, fileCheck) {
-		p.checked = time.Now()
-		if p.changed() {
-			_ = p.read() // the next attempt to log in reports it
-		}
-	}
+	p.refresh()
 	return p.valid
+}
+
+// problem returns why the files cannot be used now, if they cannot. A [*FileError] has the key.
+func (p *passwords) problem() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.refresh()
+	return p.fault
+}
+
+// refresh reads the files again if they changed since the last check. The caller holds mu.
+func (p *passwords) refresh() {
+	if !p.any() || !over(p.checked, fileCheck) {
+		return
+	}
+	p.checked = time.Now()
+	if p.fault != nil || p.changed() {
+		_ = p.read() // problem returns the error
+	}
 }
 
 // changed reports whether a file is not the one that was read. The caller holds mu.
@@ -112,8 +127,13 @@ func sameFile(a, b os.FileInfo) bool {
 	return b != nil && os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
 }
 
-// read reads the files. If one cannot be used, everything remains as it was. The caller holds mu, if anybody else knows p.
+// read reads the files. If one cannot be used, everything else remains as it was. The caller holds mu, if anybody else knows p.
 func (p *passwords) read() error {
+	p.fault = p.load()
+	return p.fault
+}
+
+func (p *passwords) load() error {
 	var valid fingerprints
 	var stats [2]os.FileInfo
 	for i, f := range p.files {

@@ -119,10 +119,16 @@ func TestChangedPasswordEndsItsSessions(t *testing.T) {
 		if _, _, err := s.LogIn(here(), ownerPassword); err == nil || errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), cfg.PasswordFile) {
 			t.Errorf("without the file: error %v, want one that names the file", err)
 		}
+		if fault, ok := errors.AsType[*FileError](s.Problem()); !ok || fault.Key != "http.password_file" {
+			t.Errorf("the problem is %v, want one of the file", s.Problem())
+		}
 		replace(t, cfg.PasswordFile, "another good password")
 		time.Sleep(fileCheck + time.Second)
 		if s.Role(token.Reveal()) != None {
 			t.Error("the session outlives its password")
+		}
+		if err := s.Problem(); err != nil {
+			t.Errorf("the problem of a good file is %v", err)
 		}
 	})
 }

@@ -71,6 +71,10 @@ func New(cfg Config) (*Sessions, error) {
 // HasPassword reports whether a role has a password. Without one only links open sessions.
 func (s *Sessions) HasPassword() bool { return s.passwords.any() }
 
+// Problem returns why nobody can log in with a password now although there are password files, or nil. It is a
+// [*FileError]. Sessions opened before live on.
+func (s *Sessions) Problem() error { return s.passwords.problem() }
+
 // NewLink returns the token of a link that opens one session of a role within [LinkLife]. It panics on a role that has no sessions.
 func (s *Sessions) NewLink(role Role) secret.String { return s.NewLinkFor(role, LinkLife) }
 

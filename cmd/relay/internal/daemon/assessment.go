@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"time"
 
@@ -10,6 +11,8 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/pipeline/delivery"
 	"github.com/treatrelay/relay/pipeline/journal/query"
+	"github.com/treatrelay/relay/web"
+	"github.com/treatrelay/relay/web/session"
 )
 
 // An assessment collects what is wrong with the parts of relay.
@@ -116,5 +119,29 @@ func (v *assessment) ofLane(l *delivery.LaneStatus, b *query.Backlog, now time.T
 			advice.Do("restart relay, and report it"))
 	case l.InFlight > 0 && now.Sub(l.Taken) > acceptPatience && now.Sub(l.LastDelivery) > acceptPatience:
 		v.degraded(part, fmt.Sprintf("it accepts nothing, and the oldest of %d events waits since %s", l.InFlight, text.Stamp(l.Taken)), advice.Fix{})
+	}
+}
+
+// ofPages assesses who can reach the pages. The reasons have no paths, since everybody may read /readyz.
+func (v *assessment) ofPages(p *pages) {
+	p.mu.Lock()
+	sessions, certificate := p.sessions, p.certificate
+	p.mu.Unlock()
+	if sessions != nil {
+		if fault, ok := errors.AsType[*session.FileError](sessions.Problem()); ok {
+			v.degraded("http", "nobody can log in to the dashboard with a password: the file of "+fault.Key+" cannot be used",
+				advice.Fix{Before: "see what is wrong with it: ", Command: "relay doctor"})
+		}
+	}
+	if certificate == nil {
+		return
+	}
+	switch problem := certificate.Problem(); {
+	case problem == nil:
+	case errors.Is(problem, web.ErrCertificateTime):
+		v.degraded("http", "browsers refuse the certificate of http.tls: "+problem.Error(), advice.Do("renew it; relay reads the new files by itself"))
+	default:
+		v.degraded("http", "the files of http.tls cannot be used, and an older certificate is served",
+			advice.Fix{Before: "see what is wrong with them: ", Command: "relay doctor"})
 	}
 }

@@ -145,6 +145,7 @@ func (m *monitor) observe(ctx context.Context, j *job, s *api.Status, now time.T
 		s.Sinks = append(s.Sinks, laneOf(&l, backlog, types[l.Sink], now))
 		v.ofLane(&l, backlog, now)
 	}
+	v.ofPages(&j.pages)
 	return v
 }
 

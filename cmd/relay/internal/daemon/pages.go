@@ -33,10 +33,11 @@ type pages struct {
 	overlays *overlays.Service // set before the journal is said to be open
 	readers  atomic.Int64      // of streams over HTTP
 
-	mu       sync.Mutex
-	opened   bool
-	sessions *session.Sessions // nil: there is no HTTP server
-	url      string            // of the pages
+	mu          sync.Mutex
+	opened      bool
+	sessions    *session.Sessions // nil: there is no HTTP server
+	certificate *web.Certificate  // nil: it serves without TLS
+	url         string            // of the pages
 }
 
 // openOverlays opens the overlays. They show alerts once they run.
@@ -138,9 +139,9 @@ func (j *job) servePages(o Options, l net.Listener) (stop func() error, err erro
 		return nil, err
 	}
 	var encryption *tls.Config
+	var certificate *web.Certificate
 	if cfg.TLS.CertFile != "" {
-		certificate, err := web.LoadCertificate(cfg.TLS.CertFile, cfg.TLS.KeyFile, j.log)
-		if err != nil {
+		if certificate, err = web.LoadCertificate(cfg.TLS.CertFile, cfg.TLS.KeyFile, j.log); err != nil {
 			return nil, err
 		}
 		encryption = certificate.Config()
@@ -165,7 +166,7 @@ func (j *job) servePages(o Options, l net.Listener) (stop func() error, err erro
 		}
 	})
 	at := cfg.URL(l.Addr().String())
-	j.pages.serve(sessions, at)
+	j.pages.serve(sessions, certificate, at)
 	if !cfg.Loopback() && !sessions.HasPassword() {
 		j.log.Warn().Msg("the dashboard is open to other machines, and has no password: only relay dashboard logs in; set http.password_file")
 	}
@@ -211,11 +212,11 @@ func (p *pages) open() {
 	p.opened = true
 }
 
-// serve sets what the HTTP server serves.
-func (p *pages) serve(sessions *session.Sessions, at string) {
+// serve sets what the HTTP server serves. certificate is nil without TLS.
+func (p *pages) serve(sessions *session.Sessions, certificate *web.Certificate, at string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.sessions, p.url = sessions, at
+	p.sessions, p.certificate, p.url = sessions, certificate, at
 }
 
 // served returns the URL of the pages, or "" if relay serves none.
