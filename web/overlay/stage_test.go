@@ -113,7 +113,7 @@ func TestReadAheadIsBoundedInBytes(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		st := w.run(func(s *overlay.Settings) { s.MergeAfter, s.MaxAge = 0, 0 })
 		wait(time.Second)
-		long := strings.Repeat("👩‍👩‍👧‍👦", 5_000)
+		long := strings.Repeat("👩‍👩‍👧‍👦", 700)
 		for n := range treats {
 			e := stacktest.Event("a", pipeline.OriginLive, time.Now(), n+1)
 			e.Data.Message = &long
