@@ -125,8 +125,15 @@ func TestDashboardByKeyboard(t *testing.T) {
 		return nil
 	})
 	texts := [][2]string{
-		{"now", title(4)}, {"overlays", "Preview"}, {"history", title(4)}, {"deadletters", title(3)}, {"attempts", "Accepted"}, {"digests", "No digests"},
-		{"test", "Nothing sent yet"}, {"config", "sinks:"}, {"event/" + w.deadLetters()[0].ID, "Its way through relay"},
+		{"now", title(4)},
+		{"overlays", "Preview"},
+		{"history", title(4)},
+		{"deadletters", title(3)},
+		{"attempts", "Accepted"},
+		{"digests", "No digests"},
+		{"test", "Nothing sent yet"},
+		{"config", "sinks:"},
+		{"event/" + w.deadLetters()[0].ID, "Its way through relay"},
 	}
 	for _, l := range looks()[:2] {
 		o := l.options
