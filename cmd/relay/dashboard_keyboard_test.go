@@ -20,6 +20,7 @@ window.problems = [];
 window.atFocus = () => {
 	const e = document.activeElement;
 	if (e === document.body || e.tagName === 'IFRAME') return e.tagName;
+	if (e.className === 'skip' && !e.matches(':focus')) return 'BODY'; // the browser's own controls have the focus
 	const style = getComputedStyle(e), r = e.getBoundingClientRect(), name = e.tagName + ' ' + nameOf(e);
 	if (!visited.has(e)) {
 		if (!e.matches(':focus-visible') || style.outlineStyle === 'none' || parseFloat(style.outlineWidth) < 2) problems.push('the focus cannot be seen: ' + name);
