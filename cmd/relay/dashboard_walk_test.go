@@ -153,8 +153,15 @@ func TestDashboardFitsAPhone(t *testing.T) {
 	for _, width := range []int64{320, 390} {
 		d := w.openDashboard(browser, api.Owner, webtest.Options{Width: width, Height: 700, Reduced: true})
 		for _, view := range [][2]string{
-			{"now", title(4)}, {"overlays", "Preview"}, {"history", title(4)}, {"deadletters", title(1)}, {"attempts", "Accepted"}, {"digests", "No digests"},
-			{"test", "Nothing sent yet"}, {"config", "sinks:"}, {"event/" + w.deadLetters()[0].ID, "Its way through relay"},
+			{"now", title(4)},
+			{"overlays", "Preview"},
+			{"history", title(4)},
+			{"deadletters", title(1)},
+			{"attempts", "Accepted"},
+			{"digests", "No digests"},
+			{"test", "Nothing sent yet"},
+			{"config", "sinks:"},
+			{"event/" + w.deadLetters()[0].ID, "Its way through relay"},
 		} {
 			d.show(view[0], view[1])
 			var wide []string

@@ -49,7 +49,7 @@ func (b *Tab) ClickOpens(selector string) *Tab {
 	b.Click(selector)
 	select {
 	case id := <-opened:
-		tab := newTab(b.t, b.ctx, chromedp.WithTargetID(id))
+		tab := newTab(b.ctx, b.t, chromedp.WithTargetID(id))
 		run(tab, chromedp.EmulateViewport(1280, 900))
 		return tab
 	case <-ctx.Done():

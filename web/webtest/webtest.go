@@ -117,7 +117,7 @@ type Options struct {
 // Open opens a page in a new tab.
 func (b *Browser) Open(url string, o Options) *Tab {
 	b.t.Helper()
-	tab := newTab(b.t, b.ctx)
+	tab := newTab(b.ctx, b.t)
 	ctx := tab.ctx
 	if o.Width == 0 {
 		o.Width, o.Height = 1920, 1080
@@ -142,7 +142,7 @@ func (b *Browser) Open(url string, o Options) *Tab {
 }
 
 // newTab returns a tab of the browser, or of that tab, whose context this is.
-func newTab(t testing.TB, parent context.Context, options ...chromedp.ContextOption) *Tab {
+func newTab(parent context.Context, t testing.TB, options ...chromedp.ContextOption) *Tab {
 	t.Helper()
 	ctx, stop := chromedp.NewContext(parent, options...)
 	tab := &Tab{t: t, ctx: ctx, stop: stop, crashed: make(chan struct{})}
