@@ -37,7 +37,7 @@ export class Alerts {
     const showing = new Showing(this.#root, this.#player, this.#settings);
     this.#current = showing;
     try {
-      await showing.run(await this.#draw(alert), alert, duration);
+      await showing.run(this.#draw(alert), alert, duration);
     } finally {
       showing.leave();
       if (this.#current === showing) this.#current = null;
@@ -112,8 +112,10 @@ class Showing {
     await this.#gone;
   }
 
-  async run(element, alert, duration) {
-    if (this.#over) return; // hidden while its picture was loading
+  async run(drawing, alert, duration) {
+    const element = await Promise.race([drawing, this.#ended]);
+    if (this.#over) return; // hidden while its theme or its picture was loading
+    this.#since = performance.now();
     this.#root.replaceChildren(element);
     fit(this.#root, element);
     element.dataset.state = 'in';
