@@ -40,12 +40,12 @@ func TestFoldersOfOverlaysAreLeftOut(t *testing.T) {
 		must(os.MkdirAll(folder, 0o700))
 		must(os.Symlink(filepath.Join(pictures, "pizza.png"), filepath.Join(folder, "link.png")))
 		must(os.Symlink(pictures, filepath.Join(folder, "more")))
-		must(os.Chmod(folder, 0o775)) //nolint:gosec // as with the umask of many systems
+		must(os.Chmod(folder, 0o775)) // as with the umask of many systems
 	}
 	must(os.Mkdir(pictures, 0o700))
-	must(os.Chmod(pictures, 0o775)) //nolint:gosec // as above
+	must(os.Chmod(pictures, 0o775))
 	fill(filepath.Join(dir, OverlaysDir, "main"))
-	must(os.Chmod(filepath.Join(dir, OverlaysDir), 0o775)) //nolint:gosec // as above
+	must(os.Chmod(filepath.Join(dir, OverlaysDir), 0o775))
 	for _, check := range []func(string) error{Check, CheckTree} {
 		must(check(dir))
 	}
