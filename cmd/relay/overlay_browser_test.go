@@ -281,7 +281,8 @@ func TestDocumentedOverlayTheme(t *testing.T) {
 	}
 	p := w.start()
 	w.connected()
-	tab := browser.Open(w.relay(exit.OK, "overlay", "new", "main").out.text(), webtest.Options{})
+	const watch = `addEventListener('animationstart', (e) => { if (e.target.matches('.alert')) console.log(e.target.dataset.state + ': ' + e.animationName); });`
+	tab := browser.Open(w.relay(exit.OK, "overlay", "new", "main").out.text(), webtest.Options{Script: watch})
 	w.awaitPages(1)
 	w.relay(exit.OK, "overlay", "test", "main", "--sender", "Bo", "--title", "Ramen", "--message", "Enjoy!")
 	tab.WaitFor(`document.querySelector('#box .card')`)
@@ -290,6 +291,11 @@ func TestDocumentedOverlayTheme(t *testing.T) {
 	}
 	if got := tab.Text(`getComputedStyle(document.querySelector('#box .alert')).animationName`); got != "enter" {
 		t.Errorf("the animation is %q", got)
+	}
+	w.relay(exit.OK, "overlay", "skip", "main")
+	tab.WaitFor(`document.getElementById('box').childElementCount === 0`)
+	if got := strings.Join(tab.Console(), ", "); got != "in: enter, out: leave" {
+		t.Errorf("the animations were %q", got)
 	}
 	p.stop()
 }
