@@ -104,12 +104,12 @@ func (s *Stage) control(ctx context.Context, verb string, f func()) error {
 
 // Pause keeps alerts waiting. One that is on screen stays for its time.
 func (s *Stage) Pause(ctx context.Context) error {
-	return s.control(ctx, "pause", func() { s.saved.Paused = true; s.withdraw() })
+	return s.control(ctx, "pause", func() { s.saved.Paused = true; s.withdraw(); s.hold() })
 }
 
 // Resume ends Pause.
 func (s *Stage) Resume(ctx context.Context) error {
-	return s.control(ctx, "resume", func() { s.saved.Paused = false })
+	return s.control(ctx, "resume", func() { s.saved.Paused = false; s.hold() })
 }
 
 // Mute silences sound and speech at once.
@@ -134,7 +134,7 @@ func (s *Stage) SetLayout(ctx context.Context, l *Layout) error {
 	return s.control(ctx, "move the box of", func() { s.saved.Layout = l; s.broadcast(s.settingsMessage()) })
 }
 
-// Skip takes the alert off the screen, or, if there is none, drops the next one that waits.
+// Skip takes the alert off the screen, or, if there is none, drops the next one that waits. Its treats leave the ticker for good.
 func (s *Stage) Skip(ctx context.Context) error {
 	return s.control(ctx, "skip an alert of", func() {
 		switch t := s.turn; {
@@ -142,21 +142,21 @@ func (s *Stage) Skip(ctx context.Context) error {
 			s.hide()
 			s.settle(s.now())
 			s.turn = nil
+			s.remove(t.treats)
 		case len(s.queue.urgent) > 0:
-			if u := s.queue.urgent[0]; !u.test {
-				s.saved.Again = without(s.saved.Again, u.alert.Number)
-			}
+			u := s.queue.urgent[0]
+			s.saved.Again = without(s.saved.Again, u.alert.Number)
 			s.queue.urgent = slices.Delete(s.queue.urgent, 0, 1)
+			s.remove(u.treats())
 		case len(s.queue.waiting) > 0:
-			for _, e := range s.queue.take(1) {
-				s.remember(e)
-			}
+			e := s.queue.take(1)[0]
+			s.remove(span{e.Seq, e.Seq})
 		}
 		s.place()
 	})
 }
 
-// Clear drops everything that waits. An alert that is on screen stays for its time.
+// Clear drops everything that waits, and empties the ticker. An alert that is on screen stays for its time.
 func (s *Stage) Clear(ctx context.Context) error {
 	last, err := s.config.Feed.Last(ctx)
 	if err != nil {
@@ -166,6 +166,7 @@ func (s *Stage) Clear(ctx context.Context) error {
 		s.withdraw()
 		s.queue.clear(last)
 		s.saved.Again = nil
+		s.removeUpTo(last)
 		s.place()
 	})
 }
@@ -242,7 +243,7 @@ func (s *Stage) Test(t Text) error {
 	return nil
 }
 
-// setStopped takes everything off the screen, and keeps it off until stopped is false.
+// setStopped takes every alert off the screen and the treats out of the ticker, and keeps it off until stopped is false.
 func (s *Stage) setStopped(stopped bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -252,6 +253,8 @@ func (s *Stage) setStopped(stopped bool) {
 		s.turn = nil
 		s.hide()
 	}
+	s.hold()
+	s.broadcast(s.recentMessage())
 	s.poke()
 }
 

@@ -193,6 +193,9 @@ func (s *Stage) settingsMessage() Message {
 
 func (s *Stage) totalsMessage() Message {
 	t := s.counts.Totals
+	if s.saved.Held != nil {
+		t = s.counts.shown
+	}
 	t.Goal = s.settings.Goal
 	return newMessage(messageTotals, t)
 }
@@ -200,6 +203,9 @@ func (s *Stage) totalsMessage() Message {
 func (s *Stage) recentMessage() Message {
 	list := make([]Alert, 0, len(s.counts.recent))
 	for _, e := range s.counts.recent {
+		if s.stopped {
+			break
+		}
 		if a, err := s.look.alert(e); err == nil {
 			a.Message = "" // the ticker has no room for it
 			list = append(list, a)

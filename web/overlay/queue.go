@@ -32,6 +32,9 @@ type urgent struct {
 	test  bool
 }
 
+// treats are the numbers of the alert's treat.
+func (u *urgent) treats() span { return span{u.alert.Number, u.alert.Number} }
+
 // add appends an event. It reports false if the queue is full.
 func (q *queue) add(e Event) bool {
 	if len(q.waiting) >= readAhead {
@@ -66,25 +69,25 @@ func (q *queue) holds(number uint64) bool {
 
 func (q *queue) putBack(events []Event) { q.waiting = slices.Insert(q.waiting, 0, events...) }
 
-// dropOld removes what is older than maxAge, and returns when the next one will be; zero means never.
-func (q *queue) dropOld(now time.Time, maxAge time.Duration) (next time.Time) {
+// dropOld removes and returns what is older than maxAge, and when the next one will be; zero means never.
+func (q *queue) dropOld(now time.Time, maxAge time.Duration) (next time.Time, old []Event) {
 	if maxAge <= 0 || len(q.waiting) == 0 {
-		return time.Time{}
+		return time.Time{}, nil
 	}
-	n := len(q.waiting)
 	q.waiting = slices.DeleteFunc(q.waiting, func(e Event) bool {
 		end := e.Time.Add(maxAge)
 		if !now.Before(end) {
+			old = append(old, e)
 			return true
 		}
 		next = earliest(next, end)
 		return false
 	})
-	if dropped := n - len(q.waiting); dropped > 0 {
-		q.old += uint64(dropped)
+	if len(old) > 0 {
+		q.old += uint64(len(old))
 		q.signal()
 	}
-	return next
+	return next, old
 }
 
 // clear drops everything up to a number of the journal.

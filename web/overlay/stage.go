@@ -67,7 +67,10 @@ type saved struct {
 	Muted         bool      `json:"muted,omitempty"`
 	Layout        *Layout   `json:"layout,omitempty"` // instead of the one in the settings
 	CountersSince time.Time `json:"counters_since"`
-	Again         []uint64  `json:"again,omitempty"` // numbers of alerts to show again
+	Again         []uint64  `json:"again,omitempty"`   // numbers of alerts to show again
+	Held          *uint64   `json:"held,omitempty"`    // while paused or stopped: the widgets show nothing beyond this number
+	Cleared       uint64    `json:"cleared,omitempty"` // the ticker shows only treats beyond this number
+	Removed       []span    `json:"removed,omitempty"` // and none of these
 }
 
 // newStage returns a stage with its saved state.
@@ -85,6 +88,7 @@ func newStage(ctx context.Context, name string, config *Config, settings Setting
 			return nil, fmt.Errorf("decode the saved state of overlay %s: %w", name, err)
 		}
 	}
+	s.hold()
 	return s, nil
 }
 
@@ -158,6 +162,7 @@ func (s *Stage) start(ctx context.Context) bool {
 			s.saved.CountersSince = s.now()
 			s.version++
 		}
+		s.forgetBeyond(last)
 		s.queue.readTo = max(s.queue.readTo, at)
 		again = slices.DeleteFunc(again, func(u *urgent) bool { return s.queue.holds(u.alert.Number) }) // asked for since relay started
 		s.queue.urgent = append(again, s.queue.urgent...)

@@ -3,8 +3,6 @@ package overlay
 import (
 	"slices"
 	"time"
-
-	"github.com/treatrelay/relay/pipeline"
 )
 
 const (
@@ -30,7 +28,8 @@ const (
 type turn struct {
 	id      uint64 // rises, also over restarts
 	alert   Alert
-	events  []Event // what the alert stands for; nil if it is urgent
+	events  []Event // what the alert stands for; nil if it is urgent, or shown
+	treats  span    // the numbers of these
 	urgent  *urgent
 	offered time.Time
 	started time.Time // zero: no page has started it
@@ -66,7 +65,10 @@ func (s *Stage) advance(now time.Time) (next time.Time) {
 	if s.turn != nil {
 		s.checkTurn(now)
 	}
-	next = s.queue.dropOld(now, s.settings.MaxAge)
+	next, old := s.queue.dropOld(now, s.settings.MaxAge)
+	for _, e := range old {
+		s.remember(e)
+	}
 	for s.turn == nil && s.offer(now) {
 		continue
 	}
@@ -130,7 +132,7 @@ func (s *Stage) offer(now time.Time) (again bool) {
 	for i, u := range s.queue.urgent {
 		if s.audience(t, u.test); len(t.pages) > 0 {
 			s.queue.urgent = append(s.queue.urgent[:i:i], s.queue.urgent[i+1:]...)
-			t.urgent, t.alert = u, u.alert
+			t.urgent, t.alert, t.treats = u, u.alert, u.treats()
 			s.begin(t)
 			return false
 		}
@@ -143,6 +145,7 @@ func (s *Stage) offer(now time.Time) (again bool) {
 		n = max(1, len(s.queue.waiting)-limit)
 	}
 	t.events = s.queue.take(n)
+	t.treats = span{t.events[0].Seq, t.events[n-1].Seq}
 	var err error
 	if t.alert, err = s.look.merge(t.events); err != nil {
 		s.config.Log.Warn().Str("overlay", s.name).Err(err).Msg("an alert is skipped")
@@ -187,13 +190,6 @@ func (s *Stage) settle(now time.Time) {
 	s.shown = &Shown{Alert: t.alert, Time: now}
 	s.place()
 	s.version++
-}
-
-// remember adds a treat to the ticker.
-func (s *Stage) remember(e Event) {
-	if e.Origin != pipeline.OriginTest {
-		s.counts.remember(e)
-	}
 }
 
 // hide takes the alert off every page.

@@ -27,12 +27,12 @@ func controls() []control {
 		{"resume", "Show alerts again after a pause", "Show the alerts of an overlay again after \"relay overlay pause\".", "Overlay %s shows alerts.", ""},
 		{
 			"skip", "Take the alert off the screen",
-			"Take the alert that an overlay shows off the screen. If it shows none, drop the next one that waits.",
+			"Take the alert that an overlay shows off the screen. If it shows none, drop the next one that waits. Its treats leave the ticker, too.",
 			"Overlay %s has skipped one alert.", "",
 		},
 		{
-			"clear", "Drop all alerts that wait",
-			"Drop all alerts of an overlay that wait. They stay in the journal, and other sinks are not affected.",
+			"clear", "Drop all alerts that wait, and empty the ticker",
+			"Drop all alerts of an overlay that wait, and empty its ticker. The treats stay in the journal, and other sinks are not affected.",
 			"Overlay %s has no alerts that wait.", "",
 		},
 		{"mute", "Silence sound and speech", "Silence sound and speech of an overlay, until \"relay overlay unmute\".", "Overlay %s is silent.", "unmute"},
