@@ -172,7 +172,7 @@ func (s *Stage) Clear(ctx context.Context) error {
 }
 
 // ShowAgain shows the treat with a number in the journal or, if number is 0, with an id before all that wait. The error
-// is [ErrNoTreat] if there is none, or [ErrTooManyAsked].
+// is [ErrNoTreat] if there is none, [ErrLeftOut] if the overlay does not show its account, or [ErrTooManyAsked].
 func (s *Stage) ShowAgain(ctx context.Context, number uint64, id string) error {
 	u, err := s.find(ctx, number, id)
 	if err != nil {
@@ -197,8 +197,11 @@ func (s *Stage) find(ctx context.Context, number uint64, id string) (*urgent, er
 		return nil, err
 	}
 	s.mu.Lock()
-	look := s.look
+	look, shows := s.look, s.settings.shows(e.Account)
 	s.mu.Unlock()
+	if !shows {
+		return nil, fmt.Errorf("treat of the account %s: %w", e.Account, ErrLeftOut)
+	}
 	a, err := look.alert(e)
 	if err != nil {
 		return nil, err
@@ -207,7 +210,7 @@ func (s *Stage) find(ctx context.Context, number uint64, id string) (*urgent, er
 	return &urgent{alert: a}, nil
 }
 
-// findAgain makes the alerts that were to be shown again before the restart. Those that the journal has no more are gone.
+// findAgain makes the alerts that were to be shown again before the restart. Those that the journal or the settings do not have any more are gone.
 func (s *Stage) findAgain(ctx context.Context) ([]*urgent, error) {
 	s.mu.Lock()
 	numbers := slices.Clone(s.saved.Again)
@@ -216,7 +219,7 @@ func (s *Stage) findAgain(ctx context.Context) ([]*urgent, error) {
 	for _, number := range numbers {
 		u, err := s.find(ctx, number, "")
 		switch {
-		case errors.Is(err, ErrNoTreat):
+		case errors.Is(err, ErrNoTreat), errors.Is(err, ErrLeftOut):
 		case err != nil:
 			return nil, err
 		default:

@@ -25,6 +25,8 @@ type PageRequest struct {
 	Agent   string   // the browser
 	Widgets []Widget // instead of those of the settings; empty: those
 	Preview bool     // it shows what others show, and does not count as a page
+	Speech  bool     // it reads alerts aloud, whatever the settings are
+	Turn    uint64   // that it shows, if it connects again during one
 }
 
 // Page is an open page.
@@ -82,7 +84,7 @@ func newMessage(event string, v any) Message {
 }
 
 // Open adds a page. It gets the settings, the totals and the recent treats at once, but not an alert that others show
-// already. The caller sends its messages, and calls Close. The error is [ErrTooManyPages] or [ErrOtherAccounts].
+// already. A page that connects again keeps its alert on screen only while the turn of the alert goes on. The caller sends its messages, and calls Close. The error is [ErrTooManyPages] or [ErrOtherAccounts].
 func (s *Stage) Open(r PageRequest) (*Page, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -99,6 +101,9 @@ func (s *Stage) Open(r PageRequest) (*Page, error) {
 	p := &Page{stage: s, request: r, since: s.now(), visible: true, messages: make(chan Message, pageBuffer)}
 	s.pages[r.ID] = p
 	s.send(p, s.settingsMessage())
+	if s.turn == nil || !s.turn.join(&r) {
+		s.send(p, newMessage(messageHide, struct{}{}))
+	}
 	s.send(p, s.totalsMessage())
 	s.send(p, s.recentMessage())
 	s.poke()
@@ -123,7 +128,7 @@ func (s *Stage) closePage(p *Page) {
 	}
 	delete(s.pages, p.request.ID)
 	if s.turn != nil {
-		delete(s.turn.pages, p.request.ID)
+		s.turn.leave(p.request.ID, s.now())
 	}
 	close(p.messages)
 }
@@ -248,10 +253,21 @@ func (s *Stage) Report(ctx context.Context, r Report) error {
 	return err
 }
 
+// reportAway takes the report of a page that is disconnected.
+func (s *Stage) reportAway(r Report) error {
+	t := s.turn
+	if t == nil || t.id != r.Turn || t.away[r.Page].IsZero() || r.State != StateFinished {
+		return ErrNotShowing
+	}
+	delete(t.away, r.Page)
+	delete(t.pages, r.Page)
+	return nil
+}
+
 func (s *Stage) report(r Report) (save bool, err error) {
 	p := s.pages[r.Page]
 	if p == nil {
-		return false, ErrNotShowing
+		return false, s.reportAway(r)
 	}
 	p.stalled = false
 	switch r.State {

@@ -62,6 +62,8 @@ var (
 	ErrNotShowing = errors.New("another alert is shown")
 	// ErrTooManyPages means that the overlay is open too often.
 	ErrTooManyPages = errors.New("the overlay is open too often; close some of its pages")
+	// ErrLeftOut means that the overlay does not show the account of a treat.
+	ErrLeftOut = errors.New("the overlay leaves this account out; add it to the overlay's accounts in relay.yaml")
 	// ErrTooManyAsked means that 100 tests and repeats wait.
 	ErrTooManyAsked = errors.New("100 alerts that were asked for wait already; open the overlay, or clear it")
 	// ErrOtherAccounts means that a key for one account opened an overlay that shows others too.

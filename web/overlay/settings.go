@@ -190,6 +190,11 @@ func (f *faults) want(ok bool, key, format string, args ...any) {
 	}
 }
 
+// shows reports whether the overlay shows the treats of an account. An empty account is that of a test.
+func (s *Settings) shows(account string) bool {
+	return account == "" || len(s.Accounts) == 0 || slices.Contains(s.Accounts, account)
+}
+
 // Check returns the faults that the types and tags of the keys do not exclude, each as a [SettingError], joined.
 func (s *Settings) Check() error {
 	var f faults

@@ -270,6 +270,7 @@ func (s *Stage) replace(settings Settings) {
 	s.settings, s.look = settings, newLook(&settings)
 	if accounts {
 		s.withdraw()
+		s.dropOthers()
 		s.queue.restart(s.position())
 		s.counts.restart()
 		s.closePages() // a key for one account may not open it any more

@@ -200,7 +200,7 @@ func TestLateStart(t *testing.T) {
 // An alert stays for its time and half a minute more for speech, not longer.
 func TestPageThatNeverFinishes(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
-		st := w.run()
+		st := w.run(func(s *overlay.Settings) { s.Speech = true })
 		v := w.open(st, overlay.PageRequest{ID: "p"}, func(v *viewer, s showing) { v.start(s) })
 		wait(time.Second)
 		w.put(2, 0)

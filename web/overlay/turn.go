@@ -10,6 +10,10 @@ const (
 	startPatience = 5 * time.Second
 	// speechAllowance is how much longer than its time an alert may stay, while it is read aloud.
 	speechAllowance = 30 * time.Second
+	// leaveAllowance is the same without speech, for loading and animations.
+	leaveAllowance = 10 * time.Second
+	// returnPatience is how long a page with the alert on screen may be disconnected. Then it counts as gone.
+	returnPatience = 5 * time.Second
 	// busy is how many waiting treats make alerts as short as they get.
 	busy = 5
 )
@@ -34,7 +38,9 @@ type turn struct {
 	offered time.Time
 	started time.Time // zero: no page has started it
 	length  time.Duration
+	limit   time.Duration // that it lasts at most, from its start
 	pages   map[string]progress
+	away    map[string]time.Time // disconnected pages that have started it, and when they count as gone
 }
 
 // any reports whether a page is that far.
@@ -52,7 +58,42 @@ func (t *turn) end() time.Time {
 	if t.started.IsZero() {
 		return t.offered.Add(startPatience)
 	}
-	return t.started.Add(t.length + speechAllowance)
+	return t.started.Add(t.limit)
+}
+
+// leave notes that a page is disconnected. It may come back while it shows the alert.
+func (t *turn) leave(page string, now time.Time) {
+	if at, ok := t.pages[page]; ok && at == started {
+		t.away[page] = now.Add(returnPatience)
+		return
+	}
+	delete(t.pages, page)
+}
+
+// join notes that a page connects, and reports whether the alert goes on there. shows is the turn that the page shows.
+func (t *turn) join(r *PageRequest) bool {
+	delete(t.away, r.ID)
+	if r.Turn != t.id || t.started.IsZero() {
+		delete(t.pages, r.ID)
+		return false
+	}
+	if !r.Preview {
+		t.pages[r.ID] = started
+	}
+	return true
+}
+
+// dropGone removes the pages that did not come back in time, and returns when to look again; zero means never.
+func (t *turn) dropGone(now time.Time) (next time.Time) {
+	for id, until := range t.away {
+		if now.Before(until) {
+			next = earliest(next, until)
+			continue
+		}
+		delete(t.away, id)
+		delete(t.pages, id)
+	}
+	return next
 }
 
 // screenTime is how long an alert stays while that many others wait.
@@ -62,7 +103,9 @@ func (t Timing) screenTime(waiting int) time.Duration {
 
 // advance does what is due, and returns when to call it again. The caller holds the mutex.
 func (s *Stage) advance(now time.Time) (next time.Time) {
+	var back time.Time
 	if s.turn != nil {
+		back = s.turn.dropGone(now)
 		s.checkTurn(now)
 	}
 	next, old := s.queue.dropOld(now, s.settings.MaxAge)
@@ -73,7 +116,7 @@ func (s *Stage) advance(now time.Time) (next time.Time) {
 		continue
 	}
 	if s.turn != nil {
-		next = earliest(next, s.turn.end())
+		next = earliest(earliest(next, s.turn.end()), back)
 	}
 	s.place()
 	return earliest(next, s.tellCounts(now))
@@ -114,6 +157,23 @@ func (s *Stage) withdraw() {
 	}
 }
 
+// dropOthers takes alerts of accounts that the settings leave out off the screen, and out of those that somebody asked for. The
+// treats that wait are read again.
+func (s *Stage) dropOthers() {
+	if t := s.turn; t != nil && (!s.settings.shows(t.alert.Account) || t.alert.More > 0) { // merged treats may be of any account
+		s.turn = nil
+		s.hide()
+	}
+	s.queue.urgent = slices.DeleteFunc(s.queue.urgent, func(u *urgent) bool {
+		left := !s.settings.shows(u.alert.Account)
+		if left {
+			s.saved.Again = without(s.saved.Again, u.alert.Number)
+			s.version++
+		}
+		return left
+	})
+}
+
 // requeue puts the alert of a turn back to where it was.
 func (s *Stage) requeue(t *turn) {
 	if t.urgent != nil {
@@ -128,7 +188,7 @@ func (s *Stage) offer(now time.Time) (again bool) {
 	if s.saved.Paused || s.stopped {
 		return false
 	}
-	t := &turn{id: max(s.lastTurn+1, uint64(now.UnixMicro())), offered: now, pages: map[string]progress{}}
+	t := &turn{id: max(s.lastTurn+1, uint64(now.UnixMicro())), offered: now, pages: map[string]progress{}, away: map[string]time.Time{}}
 	for i, u := range s.queue.urgent {
 		if s.audience(t, u.test); len(t.pages) > 0 {
 			s.queue.urgent = append(s.queue.urgent[:i:i], s.queue.urgent[i+1:]...)
@@ -169,12 +229,26 @@ func (s *Stage) audience(t *turn, test bool) {
 func (s *Stage) begin(t *turn) {
 	s.turn, s.lastTurn = t, t.id
 	t.length = s.settings.screenTime(len(s.queue.waiting) + len(s.queue.urgent))
+	t.limit = t.length + leaveAllowance
+	if s.speaks() {
+		t.limit = t.length + speechAllowance
+	}
 	m := newMessage(messageShow, show{Turn: t.id, Alert: t.alert, Duration: t.length.Milliseconds()})
 	for id, p := range s.pages {
 		if _, ok := t.pages[id]; ok || p.request.Preview && s.shownOn(p, WidgetAlerts) {
 			s.send(p, m)
 		}
 	}
+}
+
+// speaks reports whether a page may read alerts aloud.
+func (s *Stage) speaks() bool {
+	for _, p := range s.pages {
+		if p.request.Speech {
+			return true
+		}
+	}
+	return s.settings.Speech
 }
 
 // settle makes the alert of the turn one that was shown, so that it does not come again.

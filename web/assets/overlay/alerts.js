@@ -33,6 +33,7 @@ export class Alerts {
     if (!alert.repeat && this.#memory.knows(alert.id, turn)) return void say('finished');
     await this.#current?.endSoon();
     if (this.#turn !== turn || !await say('started') || this.#turn !== turn) return;
+    this.#link.shows(turn);
     this.#memory.add(alert.id, turn);
     const showing = new Showing(this.#root, this.#player, this.#settings);
     this.#current = showing;
@@ -40,7 +41,10 @@ export class Alerts {
       await showing.run(await this.#draw(alert), alert, duration);
     } finally {
       showing.leave();
-      if (this.#current === showing) this.#current = null;
+      if (this.#current === showing) {
+        this.#current = null;
+        this.#link.shows(0);
+      }
       if (this.#turn === turn) say('finished'); // otherwise relay has ended it
     }
   }

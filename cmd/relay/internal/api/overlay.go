@@ -158,6 +158,8 @@ func StageParams() []Param {
 		{"page", "string", false, "an id of the page, chosen by it at random"},
 		{"account", "string", false, "the only account whose events the page may show"},
 		{"widget", "string", false, "alerts, ticker or counter, or several with commas, instead of those of the settings"},
+		{"speech", "number", false, "1: the page reads alerts aloud, whatever the settings are"},
+		{"turn", "number", false, "the turn of the alert that the page shows, if it connects again during one; if the turn is over, the page is told to hide it"},
 		{"preview", "number", false, "1: the page shows what others show, and does not count as one"},
 	}
 }

@@ -131,7 +131,7 @@ func (s *server) problem(err error) *api.Problem {
 		return api.NewProblem(http.StatusNotFound, api.ProblemNoOverlay, text.Line(err.Error())).WithFix(advice.Run("relay overlay list")).WithCode(exit.Usage)
 	case errors.Is(err, overlay.ErrNoTreat):
 		p = api.NewProblem(http.StatusNotFound, api.ProblemUnknownEvent, text.Line(err.Error()))
-	case errors.Is(err, overlay.ErrTooManyAsked):
+	case errors.Is(err, overlay.ErrTooManyAsked), errors.Is(err, overlay.ErrLeftOut):
 		p = api.NewProblem(http.StatusConflict, api.ProblemFailed, text.Line(err.Error()))
 	default:
 		wrong, fix := advice.Split(err)
