@@ -140,7 +140,7 @@ func (s *Stage) Skip(ctx context.Context) error {
 		switch t := s.turn; {
 		case t != nil:
 			s.hide()
-			s.settle(s.now())
+			s.settle(t, s.now())
 			s.turn = nil
 			s.remove(t.treats)
 		case len(s.queue.urgent) > 0:

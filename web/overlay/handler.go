@@ -23,7 +23,7 @@ const (
 	// pagePatience is how long a page may take to read a message.
 	pagePatience = 30 * time.Second
 	// maxReport is the size of the largest report, in bytes.
-	maxReport = 4 << 10
+	maxReport = 64 << 10
 	// maxPageID is the longest id of a page.
 	maxPageID = 64
 )

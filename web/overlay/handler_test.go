@@ -65,7 +65,7 @@ func TestProblems(t *testing.T) {
 		{"GET", "main/stage?page=p&account=b", "", 403, "other-accounts"},
 		{"POST", "main/shown", "no", 400, "usage"},
 		{"POST", "main/shown", `{"page":"p","more":1}`, 400, "usage"},
-		{"POST", "main/shown", `{"page":"` + strings.Repeat("x", 5000) + `"}`, 400, "usage"},
+		{"POST", "main/shown", `{"page":"` + strings.Repeat("x", 70_000) + `"}`, 400, "usage"},
 		{"POST", "main/shown", `{"page":"p","state":"started"}`, 409, "not-showing"},
 		{"GET", "main/files/missing.png", "", 404, "unknown-file"},
 		{"GET", "main/files/..%2Fsecret.png", "", 404, "unknown-file"},

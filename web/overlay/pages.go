@@ -56,9 +56,10 @@ const (
 
 // show tells a page to show an alert.
 type show struct {
-	Turn     uint64 `json:"turn"` // identifies this showing in reports
-	Alert    Alert  `json:"alert"`
-	Duration int64  `json:"duration_ms"`
+	Turn     uint64   `json:"turn"` // identifies this showing in reports
+	Alert    Alert    `json:"alert"`
+	Duration int64    `json:"duration_ms"`
+	IDs      []string `json:"ids,omitempty"` // of all treats of a merged alert
 }
 
 // pageSettings are the settings for a page.
@@ -221,11 +222,12 @@ func (s *Stage) recentMessage() Message {
 
 // Report is what a page says about an alert, or about itself.
 type Report struct {
-	Page   string `json:"page"` // as in [PageRequest]
-	Turn   uint64 `json:"turn"`
-	Number uint64 `json:"number"`
-	ID     string `json:"id"`
-	State  string `json:"state"`
+	Page   string   `json:"page"` // as in [PageRequest]
+	Turn   uint64   `json:"turn"`
+	Number uint64   `json:"number"`
+	ID     string   `json:"id"`
+	State  string   `json:"state"`
+	Known  []string `json:"known,omitempty" jsonschema_description:"when a page refuses an alert: the IDs of the treats in it that it has shown"`
 }
 
 // The states of a report.
@@ -290,6 +292,7 @@ func (s *Stage) report(r Report) (save bool, err error) {
 		return false, ErrNotShowing
 	case r.State == StateFinished && at == offered:
 		t.pages[r.Page] = known
+		t.known = append(t.known, r.Known...)
 	case r.State == StateFinished:
 		t.pages[r.Page] = finished
 	default:
@@ -298,7 +301,7 @@ func (s *Stage) report(r Report) (save bool, err error) {
 			now := s.now()
 			t.started = now
 			s.shownCount++
-			s.settle(now)
+			s.settle(t, now)
 			return true, nil
 		}
 	}

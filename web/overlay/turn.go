@@ -40,6 +40,7 @@ type turn struct {
 	length  time.Duration
 	limit   time.Duration // that it lasts at most, from its start
 	pages   map[string]progress
+	known   []string             // ids of its treats that pages have shown before
 	away    map[string]time.Time // disconnected pages that have started it, and when they count as gone
 }
 
@@ -136,8 +137,8 @@ func (s *Stage) checkTurn(now time.Time) {
 		}
 	case t.any(offered) && !late:
 	case t.any(known): // no page is left that could show it for the first time
-		s.settle(now)
 		s.turn = nil
+		s.settleKnown(t, now)
 	default:
 		for id, at := range t.pages {
 			if p := s.pages[id]; p != nil && at == offered {
@@ -233,7 +234,11 @@ func (s *Stage) begin(t *turn) {
 	if s.speaks() {
 		t.limit = t.length + speechAllowance
 	}
-	m := newMessage(messageShow, show{Turn: t.id, Alert: t.alert, Duration: t.length.Milliseconds()})
+	offer := show{Turn: t.id, Alert: t.alert, Duration: t.length.Milliseconds()}
+	if t.alert.More > 0 {
+		offer.IDs = ids(t.events)
+	}
+	m := newMessage(messageShow, offer)
 	for id, p := range s.pages {
 		if _, ok := t.pages[id]; ok || p.request.Preview && s.shownOn(p, WidgetAlerts) {
 			s.send(p, m)
@@ -251,9 +256,33 @@ func (s *Stage) speaks() bool {
 	return s.settings.Speech
 }
 
-// settle makes the alert of the turn one that was shown, so that it does not come again.
-func (s *Stage) settle(now time.Time) {
-	t := s.turn
+func ids(events []Event) []string {
+	all := make([]string, len(events))
+	for i, e := range events {
+		all[i] = e.ID
+	}
+	return all
+}
+
+// settleKnown settles the treats of a turn that pages have shown before. The others of a merged alert wait again.
+func (s *Stage) settleKnown(t *turn, now time.Time) {
+	var fresh []Event
+	all := t.events
+	t.events = nil
+	for i, e := range all {
+		// An alert that is refused without the ids of its treats is its first treat.
+		if slices.Contains(t.known, e.ID) || i == 0 && !slices.ContainsFunc(all, func(e Event) bool { return slices.Contains(t.known, e.ID) }) {
+			t.events = append(t.events, e)
+		} else {
+			fresh = append(fresh, e)
+		}
+	}
+	s.queue.putBack(fresh)
+	s.settle(t, now)
+}
+
+// settle makes the alert of a turn one that was shown, so that it does not come again.
+func (s *Stage) settle(t *turn, now time.Time) {
 	for _, e := range t.events {
 		s.remember(e)
 	}
