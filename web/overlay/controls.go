@@ -122,7 +122,7 @@ func (s *Stage) setMuted(ctx context.Context, verb string, muted bool) error {
 	return s.control(ctx, verb, func() { s.saved.Muted = muted; s.broadcast(s.settingsMessage()) })
 }
 
-// SetLayout moves the box, instead of the position in the settings; nil moves it back. The error may be a [SettingError].
+// SetLayout moves the box, instead of the position in the settings, until that changes; nil moves it back. The error may be a [SettingError].
 func (s *Stage) SetLayout(ctx context.Context, l *Layout) error {
 	if l != nil {
 		if err := l.Check(); err != nil {
@@ -131,7 +131,23 @@ func (s *Stage) SetLayout(ctx context.Context, l *Layout) error {
 		moved := *l
 		l = &moved
 	}
-	return s.control(ctx, "move the box of", func() { s.saved.Layout = l; s.broadcast(s.settingsMessage()) })
+	return s.control(ctx, "move the box of", func() {
+		position := s.settings.Position
+		s.saved.Layout, s.saved.Over = l, &position
+		s.broadcast(s.settingsMessage())
+	})
+}
+
+// reposition moves the box to the position in the settings if that has changed since [Stage.SetLayout].
+func (s *Stage) reposition() {
+	switch position := s.settings.Position; {
+	case s.saved.Layout == nil:
+	case s.saved.Over == nil: // saved by an earlier version
+		s.saved.Over = &position
+	case *s.saved.Over != position:
+		s.saved.Layout, s.saved.Over = nil, nil
+		s.version++
+	}
 }
 
 // Skip takes the alert off the screen, or, if there is none, drops the next one that waits. Its treats leave the ticker for good.

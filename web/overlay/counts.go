@@ -39,9 +39,13 @@ type counts struct {
 	told       time.Time
 }
 
-// roll begins a new day or month, and returns when the next one begins.
+// roll begins a new day or month, and returns when the next one begins. If the clock was set back to another day, everything is
+// counted again.
 func (c *counts) roll(now time.Time) (next time.Time) {
 	y, m, d := now.Date()
+	if now.Before(c.day) {
+		c.restart()
+	}
 	if day := time.Date(y, m, d, 0, 0, 0, 0, now.Location()); !day.Equal(c.day) {
 		c.day, c.Today, c.changed = day, 0, true
 	}

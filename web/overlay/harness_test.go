@@ -23,7 +23,7 @@ type feed struct{ j *journal.Journal }
 
 func (f feed) Follow(ctx context.Context, r overlay.FollowRequest, visit func(overlay.Event) error) error {
 	return query.Follow(ctx, f.j, query.FollowConfig{Accounts: r.Accounts, After: r.After, Since: r.Since}, func(e query.Event) error {
-		return visit(overlay.Event{Record: e.Record, Time: e.Time})
+		return visit(overlay.Event{Record: e.Record, Time: e.Time, Journaled: e.Journaled})
 	})
 }
 
@@ -33,7 +33,7 @@ func (f feed) Find(ctx context.Context, number uint64, id string) (overlay.Event
 		filter = query.EventFilter{After: number - 1, Last: number}
 	}
 	for e, err := range query.Events(ctx, f.j, filter) {
-		return overlay.Event{Record: e.Record, Time: e.Time}, err
+		return overlay.Event{Record: e.Record, Time: e.Time, Journaled: e.Journaled}, err
 	}
 	return overlay.Event{}, overlay.ErrNoTreat
 }
@@ -152,13 +152,17 @@ func (w *world) stop() {
 	}
 }
 
-// put journals n treats of the account a that are as old as age.
+// put journals n treats of the account a: new ones, or some of the history that are as old as age.
 func (w *world) put(n int, age time.Duration) {
 	w.t.Helper()
+	origin := pipeline.OriginLive
+	if age > 0 {
+		origin = pipeline.OriginBackfill
+	}
 	entries := make([]journal.Entry, n)
 	for i := range entries {
 		w.count++
-		e := stacktest.Event("a", pipeline.OriginLive, time.Now().Add(-age), w.count)
+		e := stacktest.Event("a", origin, time.Now().Add(-age), w.count)
 		entries[i] = stacktest.Entry(w.t, &e)
 	}
 	numbers, err := w.stack.Journal.Put(w.t.Context(), entries...)

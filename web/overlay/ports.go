@@ -13,7 +13,16 @@ import (
 // Event is a treat in the journal. Its Seq is the number by which a stage orders treats and remembers its position.
 type Event struct {
 	pipeline.Record
-	Time time.Time // when the treat was sent
+	Time      time.Time // when the treat was sent
+	Journaled time.Time // by the clock of this computer; zero: unknown
+}
+
+// current is when the treat was news. That of a live one is when it came, because the clock of this computer may differ from the provider's.
+func (e Event) current() time.Time {
+	if e.Origin == pipeline.OriginLive && e.Journaled.After(e.Time) {
+		return e.Journaled
+	}
+	return e.Time
 }
 
 // FollowRequest selects the events of [Feed].

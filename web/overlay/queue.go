@@ -75,7 +75,7 @@ func (q *queue) dropOld(now time.Time, maxAge time.Duration) (next time.Time, ol
 		return time.Time{}, nil
 	}
 	q.waiting = slices.DeleteFunc(q.waiting, func(e Event) bool {
-		end := e.Time.Add(maxAge)
+		end := e.current().Add(maxAge)
 		if !now.Before(end) {
 			old = append(old, e)
 			return true

@@ -65,7 +65,8 @@ type saved struct {
 	Position      *uint64   `json:"position,omitempty"` // nil: the overlay has never run
 	Paused        bool      `json:"paused,omitempty"`
 	Muted         bool      `json:"muted,omitempty"`
-	Layout        *Layout   `json:"layout,omitempty"` // instead of the one in the settings
+	Layout        *Layout   `json:"layout,omitempty"`    // instead of the one in the settings
+	Over          *Layout   `json:"layout_of,omitempty"` // the one in the settings when Layout was set
 	CountersSince time.Time `json:"counters_since"`
 	Again         []uint64  `json:"again,omitempty"`   // numbers of alerts to show again
 	Held          *uint64   `json:"held,omitempty"`    // while paused or stopped: the widgets show nothing beyond this number
@@ -89,6 +90,7 @@ func newStage(ctx context.Context, name string, config *Config, settings Setting
 		}
 	}
 	s.hold()
+	s.reposition()
 	return s, nil
 }
 
@@ -268,6 +270,7 @@ func (s *Stage) replace(settings Settings) {
 	defer s.mu.Unlock()
 	accounts := !slices.Equal(s.settings.Accounts, settings.Accounts)
 	s.settings, s.look = settings, newLook(&settings)
+	s.reposition()
 	if accounts {
 		s.withdraw()
 		s.dropOthers()

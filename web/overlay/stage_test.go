@@ -295,6 +295,21 @@ func TestMaxAge(t *testing.T) {
 	})
 }
 
+// The clock of this computer may be wrong, and treats still come as they are sent.
+func TestMaxAgeWithAWrongClock(t *testing.T) {
+	inBubble(t, func(_ *testing.T, w *world) {
+		st := w.run()
+		w.open(st, overlay.PageRequest{ID: "p"}, nil)
+		wait(time.Second)
+		for n, ahead := range []time.Duration{time.Hour, -time.Hour} {
+			e := stacktest.Event("a", pipeline.OriginLive, time.Now().Add(-ahead), n)
+			w.putEvent(&e)
+		}
+		wait(time.Minute)
+		w.wantTitles("t000000", "t000001")
+	})
+}
+
 // The position is saved before a page draws, so a restart at any moment repeats nothing.
 func TestRestart(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
