@@ -17,7 +17,8 @@ type State struct {
 	Pages      []PageState `json:"pages"`
 	Showing    *Alert      `json:"showing"`    // on screen now
 	LastShown  *Shown      `json:"last_shown"` // since relay started
-	Waiting    int         `json:"waiting"`    // in memory, at most 1000; the journal may hold more
+	Waiting    int         `json:"waiting"`    // of which the stage has read
+	More       bool        `json:"waiting_more,omitempty" jsonschema_description:"more alerts wait than waiting says"`
 	SkippedOld uint64      `json:"skipped_old"`
 	Position   uint64      `json:"position"` // number in the journal
 	Totals     Totals      `json:"totals"`
@@ -52,7 +53,7 @@ func (s *Stage) State() State {
 	defer s.mu.Unlock()
 	st := State{
 		Name: s.name, Pages: make([]PageState, 0, len(s.pages)), LastShown: s.shown, SkippedOld: s.queue.old,
-		Waiting: len(s.queue.waiting) + len(s.queue.urgent), Totals: s.counts.Totals, Layout: s.settings.Position,
+		Waiting: len(s.queue.waiting) + len(s.queue.urgent), More: s.queue.full, Totals: s.counts.Totals, Layout: s.settings.Position,
 		Switches: Switches{Paused: s.saved.Paused, Muted: s.saved.Muted, Stopped: s.stopped},
 	}
 	st.Totals.Goal = s.settings.Goal
@@ -150,26 +151,40 @@ func (s *Stage) reposition() {
 	}
 }
 
-// Skip takes the alert off the screen, or, if there is none, drops the next one that waits. Its treats leave the ticker for good.
+// Skip is [Stage.SkipAlert] for callers who need not know the alert.
 func (s *Stage) Skip(ctx context.Context) error {
-	return s.control(ctx, "skip an alert of", func() {
+	_, err := s.SkipAlert(ctx)
+	return err
+}
+
+// SkipAlert takes the alert off the screen, or, if there is none, drops the next one that waits. Its treats leave the ticker for good. It returns the
+// alert, or nil if there is none.
+func (s *Stage) SkipAlert(ctx context.Context) (skipped *Alert, err error) {
+	err = s.control(ctx, "skip an alert of", func() {
 		switch t := s.turn; {
 		case t != nil:
+			skipped = &t.alert
 			s.hide()
 			s.settle(t, s.now())
 			s.turn = nil
 			s.remove(t.treats)
 		case len(s.queue.urgent) > 0:
 			u := s.queue.urgent[0]
+			skipped = &u.alert
 			s.saved.Again = without(s.saved.Again, u.alert.Number)
 			s.queue.urgent = slices.Delete(s.queue.urgent, 0, 1)
 			s.remove(u.treats())
 		case len(s.queue.waiting) > 0:
 			e := s.queue.take(1)[0]
+			skipped = &Alert{Number: e.Seq, ID: e.ID, Account: e.Account, Origin: e.Origin, Time: e.Time}
+			if a, err := s.look.alert(e); err == nil {
+				skipped = &a
+			}
 			s.remove(span{e.Seq, e.Seq})
 		}
 		s.place()
 	})
+	return skipped, err
 }
 
 // Clear drops everything that waits, and empties the ticker. An alert that is on screen stays for its time.

@@ -89,7 +89,7 @@ func newMessage(event string, v any) Message {
 func (s *Stage) Open(r PageRequest) (*Page, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if r.Account != "" && !slices.Equal(s.settings.Accounts, []string{r.Account}) {
+	if !s.settings.opensFor(r.Account) {
 		return nil, fmt.Errorf("open overlay %s: %w", s.name, ErrOtherAccounts)
 	}
 	if old := s.pages[r.ID]; old != nil { // its connection was lost, and relay did not notice

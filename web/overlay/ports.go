@@ -17,9 +17,12 @@ type Event struct {
 	Journaled time.Time // by the clock of this computer; zero: unknown
 }
 
+// maxSkew is how far the clock of this computer, or its idea of the provider's time zone, may be wrong.
+const maxSkew = 24 * time.Hour
+
 // current is when the treat was news. That of a live one is when it came, because the clock of this computer may differ from the provider's.
 func (e Event) current() time.Time {
-	if e.Origin == pipeline.OriginLive && e.Journaled.After(e.Time) {
+	if ahead := e.Journaled.Sub(e.Time); e.Origin == pipeline.OriginLive && 0 < ahead && ahead < maxSkew {
 		return e.Journaled
 	}
 	return e.Time

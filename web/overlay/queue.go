@@ -21,6 +21,7 @@ type queue struct {
 	urgent  []*urgent       // before all of them
 	readTo  uint64          // the number of the last event read
 	reading uint64          // counts restarts of the follower, so that a late event of an earlier one is ignored
+	full    bool            // the journal has more
 	room    chan struct{}   // signaled when waiting is shorter
 	old     uint64          // treats passed over because of their age
 	stop    func(why error) // ends the current call of Follow
@@ -37,7 +38,7 @@ func (u *urgent) treats() span { return span{u.alert.Number, u.alert.Number} }
 
 // add appends an event. It reports false if the queue is full.
 func (q *queue) add(e Event) bool {
-	if len(q.waiting) >= readAhead {
+	if q.full = len(q.waiting) >= readAhead; q.full {
 		return false
 	}
 	q.waiting = append(q.waiting, e)
@@ -92,14 +93,14 @@ func (q *queue) dropOld(now time.Time, maxAge time.Duration) (next time.Time, ol
 
 // clear drops everything up to a number of the journal.
 func (q *queue) clear(last uint64) {
-	q.waiting, q.urgent = nil, nil
+	q.waiting, q.urgent, q.full = nil, nil, false
 	q.readTo = max(q.readTo, last)
 	q.signal()
 }
 
 // restart makes the follower read again what comes after a number.
 func (q *queue) restart(after uint64) {
-	q.waiting, q.readTo = nil, after
+	q.waiting, q.readTo, q.full = nil, after, false
 	q.reading++
 	q.signal()
 	if q.stop != nil {

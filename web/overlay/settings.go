@@ -196,6 +196,11 @@ func (s *Settings) shows(account string) bool {
 	return account == "" || len(s.Accounts) == 0 || slices.Contains(s.Accounts, account)
 }
 
+// opensFor reports whether a key for an account opens the overlay: if it shows the treats of that account alone. An empty account means all.
+func (s *Settings) opensFor(account string) bool {
+	return account == "" || slices.Equal(s.Accounts, []string{account})
+}
+
 // Check returns the faults that the types and tags of the keys do not exclude, each as a [SettingError], joined.
 func (s *Settings) Check() error {
 	var f faults
@@ -233,10 +238,11 @@ func (l Layout) Check() error {
 
 func (l Layout) check(f *faults) {
 	for _, v := range []struct {
-		key               string
-		value, start, low int
-	}{{"x", l.X, 0, 0}, {"y", l.Y, 0, 0}, {"width", l.Width, l.X, 5}, {"height", l.Height, l.Y, 5}} {
-		f.want(v.value >= v.low && v.start+v.value <= 100, "position."+v.key, "%d%% is outside the page; use %d to %d", v.value, v.low, 100-v.start)
+		key              string
+		value, low, high int
+	}{{"x", l.X, 0, 95}, {"y", l.Y, 0, 95}, {"width", l.Width, 5, 100 - l.X}, {"height", l.Height, 5, 100 - l.Y}} {
+		high := min(max(v.high, v.low), 100) // where x or y is wrong too
+		f.want(v.low <= v.value && v.value <= high, "position."+v.key, "%d%% is outside the page; use %d to %d", v.value, v.low, high)
 	}
 	f.want(slices.Contains(l.Align.Words(), string(l.Align)), "position.align", "%q is unknown; use %s", l.Align, strings.Join(l.Align.Words(), ", "))
 }

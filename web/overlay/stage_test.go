@@ -97,12 +97,15 @@ func TestReadAheadIsBounded(t *testing.T) {
 		wait(time.Second)
 		w.put(1500, 0)
 		wait(time.Second)
-		if got := st.State().Waiting; got != 1000 {
-			t.Errorf("%d treats wait in memory, want 1000", got)
+		if s := st.State(); s.Waiting != 1000 || !s.More {
+			t.Errorf("%d treats wait in memory, want 1000 of more: %v", s.Waiting, s.More)
 		}
 		w.open(st, overlay.PageRequest{ID: "p"}, nil)
 		wait(5 * time.Minute)
 		w.wantEachOnce()
+		if st.State().More {
+			t.Error("more wait, after all were shown")
+		}
 	})
 }
 
@@ -301,7 +304,7 @@ func TestMaxAgeWithAWrongClock(t *testing.T) {
 		st := w.run()
 		w.open(st, overlay.PageRequest{ID: "p"}, nil)
 		wait(time.Second)
-		for n, ahead := range []time.Duration{time.Hour, -time.Hour} {
+		for n, ahead := range []time.Duration{time.Hour, -time.Hour, 30 * 24 * time.Hour} { // the last one is really old
 			e := stacktest.Event("a", pipeline.OriginLive, time.Now().Add(-ahead), n)
 			w.putEvent(&e)
 		}
