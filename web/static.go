@@ -49,7 +49,7 @@ func newStatic(assets fs.FS) (*static, error) {
 			return err
 		}
 		bodies[name] = body
-		fmt.Fprintf(content, "%s %d\n%s", name, len(body), body)
+		content.Write(fmt.Appendf(nil, "%s %d\n%s", name, len(body), body))
 		return nil
 	})
 	if err != nil {

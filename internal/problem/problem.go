@@ -25,8 +25,8 @@ func Of(status int, name, detail string) Details {
 	return Details{Type: prefix + name, Title: http.StatusText(status), Status: status, Detail: detail}
 }
 
-// Is reports whether the problem has that name.
-func (d *Details) Is(name string) bool { return d.Type == prefix+name }
+// Named reports whether the problem has that name.
+func (d *Details) Named(name string) bool { return d.Type == prefix+name }
 
 // Problem is a problem that may have a fix.
 type Problem struct {

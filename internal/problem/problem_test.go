@@ -16,7 +16,7 @@ func TestSend(t *testing.T) {
 		{"", `{"type":"urn:relay:problem:busy","title":"Conflict","status":409,"detail":"it is in use"}`},
 	} {
 		p := problem.New(http.StatusConflict, "busy", "it is in use", c.fix)
-		if !p.Is("busy") || p.Is("bus") {
+		if !p.Named("busy") || p.Named("bus") {
 			t.Errorf("the type is %s", p.Type)
 		}
 		answer := httptest.NewRecorder()

@@ -20,6 +20,7 @@ import (
 	browserlog "github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/cdproto/performance"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 )
@@ -110,6 +111,7 @@ type Options struct {
 	Width, Height int64  // of the page; 0: 1920 x 1080
 	Reduced       bool   // animations are not wanted
 	Script        string // runs before those of each page
+	CountCPU      bool   // for [Tab.CPU]
 }
 
 // Open opens a page in a new tab.
@@ -130,6 +132,9 @@ func (b *Browser) Open(url string, o Options) *Tab {
 	_, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{motion}})
 	if err == nil && o.Script != "" {
 		_, err = chromedp.Call(ctx, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: o.Script})
+	}
+	if err == nil && o.CountCPU {
+		_, err = chromedp.Call(ctx, performance.Enable, performance.EnableParams{TimeDomain: "threadTicks"})
 	}
 	if err != nil {
 		b.t.Fatalf("prepare a tab: %v", err)
@@ -221,6 +226,22 @@ func (b *Tab) Console() []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return slices.Clone(b.console)
+}
+
+// CPU returns how long the main thread of a tab with CountCPU has run since the tab was opened, without what it waited for a processor.
+func (b *Tab) CPU() time.Duration {
+	b.t.Helper()
+	all, err := chromedp.Call(b.ctx, performance.GetMetrics, cdp.Empty{})
+	if err != nil {
+		b.t.Fatalf("get the metrics of the page: %v", err)
+	}
+	for _, m := range all.Metrics {
+		if m.Name == "TaskDuration" {
+			return time.Duration(m.Value * float64(time.Second))
+		}
+	}
+	b.t.Fatal("the browser does not count the time of the main thread")
+	return 0
 }
 
 // Reload reloads the page.

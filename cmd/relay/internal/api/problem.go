@@ -85,5 +85,5 @@ func (p *Problem) WithCode(code int) *Problem {
 // Is reports whether err is a problem with that name.
 func Is(err error, name string) bool {
 	var p *Problem
-	return errors.As(err, &p) && p.Details.Is(name)
+	return errors.As(err, &p) && p.Named(name)
 }
