@@ -22,7 +22,7 @@ type feed struct{ journal *journal.Journal }
 // Follow implements [overlay.Feed].
 func (f feed) Follow(ctx context.Context, r overlay.FollowRequest, visit func(overlay.Event) error) error {
 	return query.Follow(ctx, f.journal, query.FollowConfig{Accounts: r.Accounts, After: r.After, Since: r.Since}, func(e query.Event) error {
-		return visit(overlay.Event{Record: e.Record, Time: e.Time})
+		return visit(overlay.Event{Record: e.Record, Time: e.Time, Journaled: e.Journaled})
 	})
 }
 
@@ -33,7 +33,7 @@ func (f feed) Find(ctx context.Context, number uint64, id string) (overlay.Event
 		filter = query.EventFilter{After: number - 1, Last: number}
 	}
 	for e, err := range query.Events(ctx, f.journal, filter) {
-		return overlay.Event{Record: e.Record, Time: e.Time}, err
+		return overlay.Event{Record: e.Record, Time: e.Time, Journaled: e.Journaled}, err
 	}
 	return overlay.Event{}, overlay.ErrNoTreat
 }

@@ -17,7 +17,8 @@ type State struct {
 	Pages      []PageState `json:"pages"`
 	Showing    *Alert      `json:"showing"`    // on screen now
 	LastShown  *Shown      `json:"last_shown"` // since relay started
-	Waiting    int         `json:"waiting"`    // in memory, at most 1000; the journal may hold more
+	Waiting    int         `json:"waiting"`    // of which the stage has read
+	More       bool        `json:"waiting_more,omitempty" jsonschema_description:"more alerts wait than waiting says"`
 	SkippedOld uint64      `json:"skipped_old"`
 	Position   uint64      `json:"position"` // number in the journal
 	Totals     Totals      `json:"totals"`
@@ -52,7 +53,7 @@ func (s *Stage) State() State {
 	defer s.mu.Unlock()
 	st := State{
 		Name: s.name, Pages: make([]PageState, 0, len(s.pages)), LastShown: s.shown, SkippedOld: s.queue.old,
-		Waiting: len(s.queue.waiting) + len(s.queue.urgent), Totals: s.counts.Totals, Layout: s.settings.Position,
+		Waiting: len(s.queue.waiting) + len(s.queue.urgent), More: s.queue.full, Totals: s.counts.Totals, Layout: s.settings.Position,
 		Switches: Switches{Paused: s.saved.Paused, Muted: s.saved.Muted, Stopped: s.stopped},
 	}
 	st.Totals.Goal = s.settings.Goal
@@ -104,12 +105,12 @@ func (s *Stage) control(ctx context.Context, verb string, f func()) error {
 
 // Pause keeps alerts waiting. One that is on screen stays for its time.
 func (s *Stage) Pause(ctx context.Context) error {
-	return s.control(ctx, "pause", func() { s.saved.Paused = true; s.withdraw() })
+	return s.control(ctx, "pause", func() { s.saved.Paused = true; s.withdraw(); s.hold() })
 }
 
 // Resume ends Pause.
 func (s *Stage) Resume(ctx context.Context) error {
-	return s.control(ctx, "resume", func() { s.saved.Paused = false })
+	return s.control(ctx, "resume", func() { s.saved.Paused = false; s.hold() })
 }
 
 // Mute silences sound and speech at once.
@@ -122,7 +123,7 @@ func (s *Stage) setMuted(ctx context.Context, verb string, muted bool) error {
 	return s.control(ctx, verb, func() { s.saved.Muted = muted; s.broadcast(s.settingsMessage()) })
 }
 
-// SetLayout moves the box, instead of the position in the settings; nil moves it back. The error may be a [SettingError].
+// SetLayout moves the box, instead of the position in the settings, until that changes; nil moves it back. The error may be a [SettingError].
 func (s *Stage) SetLayout(ctx context.Context, l *Layout) error {
 	if l != nil {
 		if err := l.Check(); err != nil {
@@ -131,32 +132,62 @@ func (s *Stage) SetLayout(ctx context.Context, l *Layout) error {
 		moved := *l
 		l = &moved
 	}
-	return s.control(ctx, "move the box of", func() { s.saved.Layout = l; s.broadcast(s.settingsMessage()) })
-}
-
-// Skip takes the alert off the screen, or, if there is none, drops the next one that waits.
-func (s *Stage) Skip(ctx context.Context) error {
-	return s.control(ctx, "skip an alert of", func() {
-		switch t := s.turn; {
-		case t != nil:
-			s.hide()
-			s.settle(s.now())
-			s.turn = nil
-		case len(s.queue.urgent) > 0:
-			if u := s.queue.urgent[0]; !u.test {
-				s.saved.Again = without(s.saved.Again, u.alert.Number)
-			}
-			s.queue.urgent = slices.Delete(s.queue.urgent, 0, 1)
-		case len(s.queue.waiting) > 0:
-			for _, e := range s.queue.take(1) {
-				s.remember(e)
-			}
-		}
-		s.place()
+	return s.control(ctx, "move the box of", func() {
+		position := s.settings.Position
+		s.saved.Layout, s.saved.Over = l, &position
+		s.broadcast(s.settingsMessage())
 	})
 }
 
-// Clear drops everything that waits. An alert that is on screen stays for its time.
+// reposition moves the box to the position in the settings if that has changed since [Stage.SetLayout].
+func (s *Stage) reposition() {
+	switch position := s.settings.Position; {
+	case s.saved.Layout == nil:
+	case s.saved.Over == nil: // saved by an earlier version
+		s.saved.Over = &position
+	case *s.saved.Over != position:
+		s.saved.Layout, s.saved.Over = nil, nil
+		s.version++
+	}
+}
+
+// Skip is [Stage.SkipAlert] for callers who need not know the alert.
+func (s *Stage) Skip(ctx context.Context) error {
+	_, err := s.SkipAlert(ctx)
+	return err
+}
+
+// SkipAlert takes the alert off the screen, or, if there is none, drops the next one that waits. Its treats leave the ticker for good. It returns the
+// alert, or nil if there is none.
+func (s *Stage) SkipAlert(ctx context.Context) (skipped *Alert, err error) {
+	err = s.control(ctx, "skip an alert of", func() {
+		switch t := s.turn; {
+		case t != nil:
+			skipped = &t.alert
+			s.hide()
+			s.settle(t, s.now())
+			s.turn = nil
+			s.remove(t.treats)
+		case len(s.queue.urgent) > 0:
+			u := s.queue.urgent[0]
+			skipped = &u.alert
+			s.saved.Again = without(s.saved.Again, u.alert.Number)
+			s.queue.urgent = slices.Delete(s.queue.urgent, 0, 1)
+			s.remove(u.treats())
+		case len(s.queue.waiting) > 0:
+			e := s.queue.take(1)[0]
+			skipped = &Alert{Number: e.Seq, ID: e.ID, Account: e.Account, Origin: e.Origin, Time: e.Time}
+			if a, err := s.look.alert(e); err == nil {
+				skipped = &a
+			}
+			s.remove(span{e.Seq, e.Seq})
+		}
+		s.place()
+	})
+	return skipped, err
+}
+
+// Clear drops everything that waits, and empties the ticker. An alert that is on screen stays for its time.
 func (s *Stage) Clear(ctx context.Context) error {
 	last, err := s.config.Feed.Last(ctx)
 	if err != nil {
@@ -166,12 +197,13 @@ func (s *Stage) Clear(ctx context.Context) error {
 		s.withdraw()
 		s.queue.clear(last)
 		s.saved.Again = nil
+		s.removeUpTo(last)
 		s.place()
 	})
 }
 
 // ShowAgain shows the treat with a number in the journal or, if number is 0, with an id before all that wait. The error
-// is [ErrNoTreat] if there is none, or [ErrTooManyAsked].
+// is [ErrNoTreat] if there is none, [ErrLeftOut] if the overlay does not show its account, or [ErrTooManyAsked].
 func (s *Stage) ShowAgain(ctx context.Context, number uint64, id string) error {
 	u, err := s.find(ctx, number, id)
 	if err != nil {
@@ -196,8 +228,11 @@ func (s *Stage) find(ctx context.Context, number uint64, id string) (*urgent, er
 		return nil, err
 	}
 	s.mu.Lock()
-	look := s.look
+	look, shows := s.look, s.settings.shows(e.Account)
 	s.mu.Unlock()
+	if !shows {
+		return nil, fmt.Errorf("treat of the account %s: %w", e.Account, ErrLeftOut)
+	}
 	a, err := look.alert(e)
 	if err != nil {
 		return nil, err
@@ -206,7 +241,7 @@ func (s *Stage) find(ctx context.Context, number uint64, id string) (*urgent, er
 	return &urgent{alert: a}, nil
 }
 
-// findAgain makes the alerts that were to be shown again before the restart. Those that the journal has no more are gone.
+// findAgain makes the alerts that were to be shown again before the restart. Those that the journal or the settings do not have any more are gone.
 func (s *Stage) findAgain(ctx context.Context) ([]*urgent, error) {
 	s.mu.Lock()
 	numbers := slices.Clone(s.saved.Again)
@@ -215,7 +250,7 @@ func (s *Stage) findAgain(ctx context.Context) ([]*urgent, error) {
 	for _, number := range numbers {
 		u, err := s.find(ctx, number, "")
 		switch {
-		case errors.Is(err, ErrNoTreat):
+		case errors.Is(err, ErrNoTreat), errors.Is(err, ErrLeftOut):
 		case err != nil:
 			return nil, err
 		default:
@@ -242,7 +277,7 @@ func (s *Stage) Test(t Text) error {
 	return nil
 }
 
-// setStopped takes everything off the screen, and keeps it off until stopped is false.
+// setStopped takes every alert off the screen and the treats out of the ticker, and keeps it off until stopped is false.
 func (s *Stage) setStopped(stopped bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -252,6 +287,8 @@ func (s *Stage) setStopped(stopped bool) {
 		s.turn = nil
 		s.hide()
 	}
+	s.hold()
+	s.broadcast(s.recentMessage())
 	s.poke()
 }
 

@@ -191,6 +191,35 @@ func TestMuteAndLayout(t *testing.T) {
 	})
 }
 
+// The later one of two changes of the position wins, that of the settings or that of the dashboard, also over a restart.
+func TestLayoutAndSettings(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		moved := overlay.Layout{X: 1, Y: 2, Width: 30, Height: 40, Align: overlay.AlignLeft}
+		at := func(x int) func(*overlay.Settings) { return func(s *overlay.Settings) { s.Position.X = x } }
+		want := func(l overlay.Layout) {
+			t.Helper()
+			st, err := w.stages.Stage(name)
+			must(t, err)
+			if got := st.State().Layout; got != l {
+				t.Errorf("the box is at %+v, want %+v", got, l)
+			}
+		}
+		st := w.run(at(10))
+		must(t, st.SetLayout(t.Context(), &moved))
+		must(t, w.stages.Replace(t.Context(), map[string]overlay.Settings{name: settings(t, at(10), quiet)}))
+		want(moved)
+		w.run(at(10))
+		want(moved)
+		must(t, w.stages.Replace(t.Context(), map[string]overlay.Settings{name: settings(t, at(11))}))
+		want(settings(t, at(11)).Position)
+		st = w.run(at(11))
+		want(settings(t, at(11)).Position)
+		must(t, st.SetLayout(t.Context(), &moved))
+		w.run(at(12))
+		want(settings(t, at(12)).Position)
+	})
+}
+
 func TestStopAll(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		st := w.run()

@@ -32,14 +32,20 @@ type counts struct {
 	reading    uint64    // as in queue
 	stop       func(why error)
 	readTo     uint64
-	recent     []Event // by number, ascending
-	changed    bool    // since pages were told
+	recent     treats // in the ticker
+	pending    treats // that get there when the widgets are released
+	shown      Totals // what pages show
+	changed    bool   // since pages were told
 	told       time.Time
 }
 
-// roll begins a new day or month, and returns when the next one begins.
+// roll begins a new day or month, and returns when the next one begins. If the clock was set back to another day, everything is
+// counted again.
 func (c *counts) roll(now time.Time) (next time.Time) {
 	y, m, d := now.Date()
+	if now.Before(c.day) {
+		c.restart()
+	}
 	if day := time.Date(y, m, d, 0, 0, 0, 0, now.Location()); !day.Equal(c.day) {
 		c.day, c.Today, c.changed = day, 0, true
 	}
@@ -62,30 +68,9 @@ func (c *counts) add(e Event, stream time.Time) {
 	c.changed = true
 }
 
-// remember adds a treat to the recent ones.
-func (c *counts) remember(e Event) {
-	at, found := slices.BinarySearchFunc(c.recent, e.Seq, func(r Event, number uint64) int {
-		switch {
-		case r.Seq < number:
-			return -1
-		case r.Seq > number:
-			return 1
-		}
-		return 0
-	})
-	if found || at == 0 && len(c.recent) >= recentTreats {
-		return
-	}
-	c.recent = slices.Insert(c.recent, at, e)
-	if extra := len(c.recent) - recentTreats; extra > 0 {
-		c.recent = slices.Delete(c.recent, 0, extra)
-	}
-	c.changed = true
-}
-
 // restart makes the follower count again from the beginning.
 func (c *counts) restart() {
-	c.Today, c.Stream, c.Month, c.recent, c.readTo, c.changed = 0, 0, 0, nil, 0, true
+	c.Totals, c.shown, c.recent, c.pending, c.readTo, c.changed = Totals{}, Totals{}, nil, nil, 0, true
 	c.reading++
 	if c.stop != nil {
 		c.stop(errRestart)
@@ -126,9 +111,16 @@ func (s *Stage) tally(reading uint64, e Event) {
 		return
 	}
 	c.add(e, s.saved.CountersSince)
-	// While alerts are shown, a treat appears in the ticker together with its alert.
-	if e.Seq <= s.position() || !s.showsAlerts() {
-		c.remember(e)
+	switch held := s.saved.Held; {
+	case held != nil && e.Seq > *held:
+		s.remember(e)
+	case held != nil: // after a restart
+		c.shown = c.Totals
+		if !s.removed(e.Seq) {
+			c.recent.add(e)
+		}
+	case s.due(e):
+		s.remember(e)
 	}
 	s.poke()
 }
@@ -143,6 +135,9 @@ func (s *Stage) tellCounts(now time.Time) (next time.Time) {
 		next = earliest(next, again)
 	default:
 		c.changed, c.told = false, now
+		if s.saved.Held == nil {
+			c.shown = c.Totals
+		}
 		s.broadcast(s.totalsMessage(), s.recentMessage())
 	}
 	return next
@@ -152,6 +147,6 @@ func (s *Stage) tellCounts(now time.Time) (next time.Time) {
 func (s *Stage) ResetCounter(ctx context.Context) error {
 	return s.control(ctx, "reset the counter of", func() {
 		s.saved.CountersSince = s.now()
-		s.counts.Stream, s.counts.changed = 0, true
+		s.counts.Stream, s.counts.shown.Stream, s.counts.changed = 0, 0, true
 	})
 }

@@ -1,6 +1,7 @@
 package overlay_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -187,5 +188,34 @@ func TestLocalFileWaits(t *testing.T) {
 	s.drawn(tab, "t000001")
 	if got := tab.Text("document.documentElement.dataset.theme"); got != overlay.ThemePop {
 		t.Errorf("the theme is %q", got)
+	}
+}
+
+// After a restore of a backup, relay offers again what it has forgotten. A page shows only what it did not show, also of merged alerts.
+func TestMergedAlertsAfterARestore(t *testing.T) {
+	set := func(c *overlay.Settings) { c.MergeAfter, c.MinTime, c.MaxTime = 1, time.Second, time.Second }
+	s := newSite(t, set)
+	var backup []byte
+	s.until("the overlay has a position", func() bool {
+		var err error
+		backup, err = s.config.Store.Get(t.Context(), "overlay.main")
+		must(t, err)
+		return bytes.Contains(backup, []byte(`"position"`))
+	})
+	s.put(4, 0)
+	s.until("all wait", func() bool { return s.stage.State().Waiting == 4 })
+	tab := s.page("", webtest.Options{Script: watchDraws})
+	s.settled()
+	s.shut()
+	s.stop()
+	must(t, s.config.Store.Put(t.Context(), "overlay.main", backup))
+	s.put(2, 0)
+	s.stage = s.run(set)
+	s.until("all wait", func() bool { return s.stage.State().Waiting == 6 })
+	s.serve()
+	s.settled()
+	s.drawn(tab, "t000006")
+	if got, want := draws(tab), []string{"t000001", "t000004", "t000005", "t000006"}; !slices.Equal(got, want) {
+		t.Errorf("drawn: %q, want %q", got, want)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"maps"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,8 +16,14 @@ import (
 // maxFile is the size of the largest file that a page gets.
 const maxFile = 16 << 20
 
-// errTooLarge means that a file of an overlay has more than 16 MiB.
-var errTooLarge = errors.New("the file has more than 16 MiB; make it smaller")
+var (
+	// errTooLarge means that a file of an overlay has more than 16 MiB.
+	errTooLarge = errors.New("the file has more than 16 MiB; make it smaller")
+	// errNoFile means that a name in an overlay's folder is that of something else than a file in it.
+	errNoFile = fmt.Errorf("it is not a file of the overlay's folder, but a link out of it or a folder: %w", fs.ErrNotExist)
+	// errText means that a file is not of the kind that its name says.
+	errText = errors.New("the file is a text, neither a picture nor a sound; save it in the format that its name says")
+)
 
 // media is what a file is, by its name.
 type media struct {
@@ -82,19 +89,44 @@ func (s *Settings) Files() []string {
 	return slices.Compact(names)
 }
 
-// CheckFiles returns an error that names the files that the settings need and that a page cannot get from the folder dir.
+// CheckFiles returns an error that says of each file that the settings need why a page cannot use it, if it is in the folder dir at all.
 func (s *Settings) CheckFiles(dir string) error {
-	var missing []string
-	var last error
+	var wrong []string
 	for _, name := range s.Files() {
-		if _, err := readWithin(dir, name); err != nil {
-			missing, last = append(missing, name), err
+		data, err := readWithin(dir, name)
+		if err == nil && !fits(name, data) {
+			err = errText
+		}
+		if err != nil {
+			wrong = append(wrong, name+": "+reason(err))
 		}
 	}
-	if last == nil {
+	if wrong == nil {
 		return nil
 	}
-	return fmt.Errorf("read %s: %w", strings.Join(missing, ", "), last)
+	return errors.New("read " + strings.Join(wrong, "; "))
+}
+
+// reason says without the words of the system why a file cannot be used.
+func reason(err error) string {
+	switch {
+	case errors.Is(err, errNoFile), errors.Is(err, errTooLarge), errors.Is(err, errText):
+		return strings.TrimSuffix(err.Error(), ": "+fs.ErrNotExist.Error())
+	case errors.Is(err, fs.ErrNotExist):
+		return "there is no such file"
+	case errors.Is(err, fs.ErrPermission):
+		return "relay may not read it"
+	}
+	return err.Error()
+}
+
+// fits reports whether a file may be what its name says. A browser finds out the rest.
+func fits(name string, data []byte) bool {
+	kind := mediaType(name)
+	if !kind.picture && !kind.sound || kind.contentType == "image/svg+xml" {
+		return true
+	}
+	return len(data) > 0 && !strings.HasPrefix(http.DetectContentType(data), "text/")
 }
 
 // readWithin reads a regular file of a folder. No link leads out of it.
@@ -106,10 +138,13 @@ func readWithin(dir, name string) (data []byte, err error) {
 	defer func() { err = errors.Join(err, root.Close()) }()
 	info, err := root.Stat(name) // before it is opened: a pipe would wait for a writer
 	if err != nil {
+		if _, there := root.Lstat(name); there == nil && !errors.Is(err, fs.ErrPermission) {
+			return nil, errNoFile // a link that leads out of the folder, or nowhere
+		}
 		return nil, err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, fs.ErrNotExist
+		return nil, errNoFile
 	}
 	f, err := root.Open(name)
 	if err != nil {

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
+	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -21,7 +23,7 @@ const (
 	// pagePatience is how long a page may take to read a message.
 	pagePatience = 30 * time.Second
 	// maxReport is the size of the largest report, in bytes.
-	maxReport = 4 << 10
+	maxReport = 64 << 10
 	// maxPageID is the longest id of a page.
 	maxPageID = 64
 )
@@ -99,12 +101,31 @@ func (h handler) stage(w http.ResponseWriter, r *http.Request) {
 	stream(w, r, page)
 }
 
+// pageParameters are the parameters of a page.
+func pageParameters() []string {
+	return []string{"page", "account", "widget", "speech", "preview", "turn"}
+}
+
 // pageRequest reads the query of a page.
 func pageRequest(r *http.Request) (PageRequest, error) {
-	q := r.URL.Query()
-	p := PageRequest{ID: q.Get("page"), Account: q.Get("account"), Agent: r.UserAgent(), Preview: q.Get("preview") == "1"}
+	q, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return PageRequest{}, &usageError{err.Error()}
+	}
+	for name := range q {
+		if known := pageParameters(); !slices.Contains(known, name) {
+			return PageRequest{}, &usageError{fmt.Sprintf("parameter %.30q is unknown; use %s", name, strings.Join(known, ", "))}
+		}
+	}
+	p := PageRequest{ID: q.Get("page"), Account: q.Get("account"), Agent: r.UserAgent(), Preview: q.Get("preview") == "1", Speech: q.Get("speech") == "1"}
 	if p.ID == "" || len(p.ID) > maxPageID {
 		return p, &usageError{"page must be an id of 1 to 64 characters"}
+	}
+	if text := q.Get("turn"); text != "" {
+		var err error
+		if p.Turn, err = strconv.ParseUint(text, 10, 64); err != nil {
+			return p, &usageError{fmt.Sprintf("turn %.30q is not that of an alert", text)}
+		}
 	}
 	if list := q.Get("widget"); list != "" {
 		for w := range strings.SplitSeq(list, ",") {

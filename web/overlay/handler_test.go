@@ -65,14 +65,14 @@ func TestProblems(t *testing.T) {
 		{"GET", "main/stage?page=p&account=b", "", 403, "other-accounts"},
 		{"POST", "main/shown", "no", 400, "usage"},
 		{"POST", "main/shown", `{"page":"p","more":1}`, 400, "usage"},
-		{"POST", "main/shown", `{"page":"` + strings.Repeat("x", 5000) + `"}`, 400, "usage"},
+		{"POST", "main/shown", `{"page":"` + strings.Repeat("x", 70_000) + `"}`, 400, "usage"},
 		{"POST", "main/shown", `{"page":"p","state":"started"}`, 409, "not-showing"},
 		{"GET", "main/files/missing.png", "", 404, "unknown-file"},
 		{"GET", "main/files/..%2Fsecret.png", "", 404, "unknown-file"},
 		{"GET", "main/files/.hidden.png", "", 404, "unknown-file"},
 		{"GET", "main/files/relay.yaml", "", 404, "unknown-file"},
 		{"GET", "main/files/folder.png", "", 404, "unknown-file"},
-		{"GET", "main/files/link.png", "", 500, "failed"},
+		{"GET", "main/files/link.png", "", 404, "unknown-file"},
 	} {
 		response, text := ask(t, c.method, base+c.path, c.body)
 		var p struct {
@@ -135,5 +135,33 @@ func TestStream(t *testing.T) {
 	}
 	if !second.Scan() {
 		t.Error("the second stream has ended")
+	}
+}
+
+// Each file that the settings need and a page cannot use has its own reason, without the words of the system.
+func TestCheckFiles(t *testing.T) {
+	dir := t.TempDir()
+	must(t, os.WriteFile(filepath.Join(dir, "big.png"), make([]byte, 16<<20+1), 0o600))
+	must(t, os.WriteFile(filepath.Join(dir, "text.png"), []byte("not a picture"), 0o600))
+	must(t, os.WriteFile(filepath.Join(dir, "page.gif"), []byte("<!doctype html><p>no picture"), 0o600))
+	must(t, os.WriteFile(filepath.Join(dir, "empty.png"), nil, 0o600))
+	must(t, os.WriteFile(filepath.Join(dir, "good.png"), []byte("\x89PNG\r\n\x1a\n"), 0o600))
+	must(t, os.WriteFile(filepath.Join(dir, "good.svg"), []byte("<svg/>"), 0o600))
+	must(t, os.WriteFile(filepath.Join(dir, "ding.mp3"), []byte{0xff, 0xfb, 0x90, 0}, 0o600))
+	must(t, os.Symlink("/etc/hostname", filepath.Join(dir, "link.png")))
+	must(t, os.Mkdir(filepath.Join(dir, "folder.png"), 0o700))
+	s := settings(t, func(s *overlay.Settings) {
+		s.Sound, s.Pictures = "ding.mp3", map[string]string{}
+		for _, file := range []string{"big.png", "text.png", "page.gif", "empty.png", "good.png", "good.svg", "link.png", "folder.png", "missing.png"} {
+			s.Pictures[strings.ReplaceAll(file, ".", "")] = file
+		}
+	})
+	const text, other = "the file is a text, neither a picture nor a sound; save it in the format that its name says", "it is not a file of the overlay's folder, but a link out of it or a folder"
+	want := "read " + strings.Join([]string{
+		"big.png: the file has more than 16 MiB; make it smaller", "empty.png: " + text, "folder.png: " + other, "link.png: " + other,
+		"missing.png: there is no such file", "page.gif: " + text, "text.png: " + text,
+	}, "; ")
+	if err := s.CheckFiles(dir); err == nil || err.Error() != want {
+		t.Errorf("%v\nwant %s", err, want)
 	}
 }

@@ -114,13 +114,17 @@ func (w *world) stop() {
 	}
 }
 
-// put journals n treats of the account a that are as old as age.
+// put journals n treats of the account a: new ones, or some of the history that are as old as age.
 func (w *world) put(n int, age time.Duration) {
 	w.t.Helper()
+	origin := pipeline.OriginLive
+	if age > 0 {
+		origin = pipeline.OriginBackfill
+	}
 	entries := make([]journal.Entry, n)
 	for i := range entries {
 		w.count++
-		e := stacktest.Event("a", pipeline.OriginLive, time.Now().Add(-age), w.count)
+		e := stacktest.Event("a", origin, time.Now().Add(-age), w.count)
 		entries[i] = stacktest.Entry(w.t, &e)
 	}
 	numbers, err := w.stack.Journal.Put(w.t.Context(), entries...)

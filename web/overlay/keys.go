@@ -52,6 +52,16 @@ func (s *Stage) NewKey(ctx context.Context, account string) (secret.String, Key,
 	return text, k, nil
 }
 
+// OpensFor returns [ErrOtherAccounts] if a key for an account does not open the overlay's page, because it shows other accounts too.
+func (s *Stage) OpensFor(account string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.settings.opensFor(account) {
+		return ErrOtherAccounts
+	}
+	return nil
+}
+
 // RevokeKey removes a key by its id, and closes every page of the overlay. Those with another key connect again. If
 // there is no such key, the error is [ErrNoKey].
 func (s *Stage) RevokeKey(ctx context.Context, id string) error {

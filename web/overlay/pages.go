@@ -25,6 +25,8 @@ type PageRequest struct {
 	Agent   string   // the browser
 	Widgets []Widget // instead of those of the settings; empty: those
 	Preview bool     // it shows what others show, and does not count as a page
+	Speech  bool     // it reads alerts aloud, whatever the settings are
+	Turn    uint64   // that it shows, if it connects again during one
 }
 
 // Page is an open page.
@@ -54,9 +56,10 @@ const (
 
 // show tells a page to show an alert.
 type show struct {
-	Turn     uint64 `json:"turn"` // identifies this showing in reports
-	Alert    Alert  `json:"alert"`
-	Duration int64  `json:"duration_ms"`
+	Turn     uint64   `json:"turn"` // identifies this showing in reports
+	Alert    Alert    `json:"alert"`
+	Duration int64    `json:"duration_ms"`
+	IDs      []string `json:"ids,omitempty"` // of all treats of a merged alert
 }
 
 // pageSettings are the settings for a page.
@@ -82,11 +85,11 @@ func newMessage(event string, v any) Message {
 }
 
 // Open adds a page. It gets the settings, the totals and the recent treats at once, but not an alert that others show
-// already. The caller sends its messages, and calls Close. The error is [ErrTooManyPages] or [ErrOtherAccounts].
+// already. A page that connects again keeps its alert on screen only while the turn of the alert goes on. The caller sends its messages, and calls Close. The error is [ErrTooManyPages] or [ErrOtherAccounts].
 func (s *Stage) Open(r PageRequest) (*Page, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if r.Account != "" && !slices.Equal(s.settings.Accounts, []string{r.Account}) {
+	if !s.settings.opensFor(r.Account) {
 		return nil, fmt.Errorf("open overlay %s: %w", s.name, ErrOtherAccounts)
 	}
 	if old := s.pages[r.ID]; old != nil { // its connection was lost, and relay did not notice
@@ -99,6 +102,9 @@ func (s *Stage) Open(r PageRequest) (*Page, error) {
 	p := &Page{stage: s, request: r, since: s.now(), visible: true, messages: make(chan Message, pageBuffer)}
 	s.pages[r.ID] = p
 	s.send(p, s.settingsMessage())
+	if s.turn == nil || !s.turn.join(&r) {
+		s.send(p, newMessage(messageHide, struct{}{}))
+	}
 	s.send(p, s.totalsMessage())
 	s.send(p, s.recentMessage())
 	s.poke()
@@ -123,7 +129,7 @@ func (s *Stage) closePage(p *Page) {
 	}
 	delete(s.pages, p.request.ID)
 	if s.turn != nil {
-		delete(s.turn.pages, p.request.ID)
+		s.turn.leave(p.request.ID, s.now())
 	}
 	close(p.messages)
 }
@@ -193,6 +199,9 @@ func (s *Stage) settingsMessage() Message {
 
 func (s *Stage) totalsMessage() Message {
 	t := s.counts.Totals
+	if s.saved.Held != nil {
+		t = s.counts.shown
+	}
 	t.Goal = s.settings.Goal
 	return newMessage(messageTotals, t)
 }
@@ -200,6 +209,9 @@ func (s *Stage) totalsMessage() Message {
 func (s *Stage) recentMessage() Message {
 	list := make([]Alert, 0, len(s.counts.recent))
 	for _, e := range s.counts.recent {
+		if s.stopped {
+			break
+		}
 		if a, err := s.look.alert(e); err == nil {
 			a.Message = "" // the ticker has no room for it
 			list = append(list, a)
@@ -210,11 +222,12 @@ func (s *Stage) recentMessage() Message {
 
 // Report is what a page says about an alert, or about itself.
 type Report struct {
-	Page   string `json:"page"` // as in [PageRequest]
-	Turn   uint64 `json:"turn"`
-	Number uint64 `json:"number"`
-	ID     string `json:"id"`
-	State  string `json:"state"`
+	Page   string   `json:"page"` // as in [PageRequest]
+	Turn   uint64   `json:"turn"`
+	Number uint64   `json:"number"`
+	ID     string   `json:"id"`
+	State  string   `json:"state"`
+	Known  []string `json:"known,omitempty" jsonschema_description:"when a page refuses an alert: the IDs of the treats in it that it has shown"`
 }
 
 // The states of a report.
@@ -242,10 +255,21 @@ func (s *Stage) Report(ctx context.Context, r Report) error {
 	return err
 }
 
+// reportAway takes the report of a page that is disconnected.
+func (s *Stage) reportAway(r Report) error {
+	t := s.turn
+	if t == nil || t.id != r.Turn || t.away[r.Page].IsZero() || r.State != StateFinished {
+		return ErrNotShowing
+	}
+	delete(t.away, r.Page)
+	delete(t.pages, r.Page)
+	return nil
+}
+
 func (s *Stage) report(r Report) (save bool, err error) {
 	p := s.pages[r.Page]
 	if p == nil {
-		return false, ErrNotShowing
+		return false, s.reportAway(r)
 	}
 	p.stalled = false
 	switch r.State {
@@ -268,6 +292,7 @@ func (s *Stage) report(r Report) (save bool, err error) {
 		return false, ErrNotShowing
 	case r.State == StateFinished && at == offered:
 		t.pages[r.Page] = known
+		t.known = append(t.known, r.Known...)
 	case r.State == StateFinished:
 		t.pages[r.Page] = finished
 	default:
@@ -276,7 +301,7 @@ func (s *Stage) report(r Report) (save bool, err error) {
 			now := s.now()
 			t.started = now
 			s.shownCount++
-			s.settle(now)
+			s.settle(t, now)
 			return true, nil
 		}
 	}

@@ -1,9 +1,6 @@
 package overlay
 
-import (
-	"slices"
-	"strings"
-)
+import "strings"
 
 // defaultEmoji stands for a treat that no word is known for, and defaultWord for it in the settings.
 const (
@@ -12,42 +9,48 @@ const (
 )
 
 // pictures finds the picture of a treat by the words of its title.
-type pictures struct {
-	files  map[string]string // by word or pair of words, folded
-	emojis map[string]string
+type pictures struct{ files, emojis table }
+
+// table has pictures by a word or several words, folded.
+type table struct {
+	pictures map[string]string
+	longest  int // how many words the longest entry has
+}
+
+func (t *table) add(text, picture string) {
+	all := words(text)
+	t.pictures[strings.Join(all, " ")] = picture
+	t.longest = max(t.longest, len(all))
 }
 
 func newPictures(files map[string]string) pictures {
-	p := pictures{make(map[string]string, len(files)), emojis()}
+	p := pictures{table{pictures: make(map[string]string, len(files))}, emojis()}
 	for word, file := range files {
-		p.files[strings.Join(words(word), " ")] = file
+		p.files.add(word, file)
 	}
 	return p
 }
 
-// of returns the picture for a title. The last known word wins, as in "chocolate cake", and two words win over one.
+// of returns the picture for a title. The last known word wins, as in "chocolate cake", and several words win over one.
 func (p pictures) of(title string) Picture {
 	all := words(title)
-	emoji := search(p.emojis, all)
+	emoji := p.emojis.search(all)
 	if emoji == "" {
 		emoji = defaultEmoji
 	}
-	file := search(p.files, all)
+	file := p.files.search(all)
 	if file == "" {
-		file = p.files[defaultWord]
+		file = p.files.pictures[defaultWord]
 	}
 	return Picture{Emoji: emoji, File: file}
 }
 
-func search(table map[string]string, words []string) string {
-	for i := range slices.Backward(words) {
-		if i > 0 {
-			if v, ok := lookUp(table, words[i-1]+" "+words[i]); ok {
+func (t table) search(words []string) string {
+	for end := len(words); end > 0; end-- {
+		for n := min(t.longest, end); n > 0; n-- {
+			if v, ok := lookUp(t.pictures, strings.Join(words[end-n:end], " ")); ok {
 				return v
 			}
-		}
-		if v, ok := lookUp(table, words[i]); ok {
-			return v
 		}
 	}
 	return ""
@@ -80,15 +83,15 @@ func lookUp(table map[string]string, word string) (string, bool) {
 }
 
 // emojis returns the emoji of each food, by its names without accents.
-func emojis() map[string]string {
-	table := map[string]string{}
+func emojis() table {
+	t := table{pictures: map[string]string{}}
 	for line := range strings.Lines(foods) {
 		emoji, names, _ := strings.Cut(strings.TrimSpace(line), " ")
 		for name := range strings.SplitSeq(names, ",") {
-			table[strings.Join(words(name), " ")] = emoji
+			t.add(name, emoji)
 		}
 	}
-	return table
+	return t
 }
 
 // foods has an emoji on each line, and the words that it stands for, in some languages.

@@ -13,7 +13,19 @@ import (
 // Event is a treat in the journal. Its Seq is the number by which a stage orders treats and remembers its position.
 type Event struct {
 	pipeline.Record
-	Time time.Time // when the treat was sent
+	Time      time.Time // when the treat was sent
+	Journaled time.Time // by the clock of this computer; zero: unknown
+}
+
+// maxSkew is how far the clock of this computer, or its idea of the provider's time zone, may be wrong.
+const maxSkew = 24 * time.Hour
+
+// current is when the treat was news. That of a live one is when it came, because the clock of this computer may differ from the provider's.
+func (e Event) current() time.Time {
+	if ahead := e.Journaled.Sub(e.Time); e.Origin == pipeline.OriginLive && 0 < ahead && ahead < maxSkew {
+		return e.Journaled
+	}
+	return e.Time
 }
 
 // FollowRequest selects the events of [Feed].
@@ -62,6 +74,8 @@ var (
 	ErrNotShowing = errors.New("another alert is shown")
 	// ErrTooManyPages means that the overlay is open too often.
 	ErrTooManyPages = errors.New("the overlay is open too often; close some of its pages")
+	// ErrLeftOut means that the overlay does not show the account of a treat.
+	ErrLeftOut = errors.New("the overlay leaves this account out; add it to the overlay's accounts in relay.yaml")
 	// ErrTooManyAsked means that 100 tests and repeats wait.
 	ErrTooManyAsked = errors.New("100 alerts that were asked for wait already; open the overlay, or clear it")
 	// ErrOtherAccounts means that a key for one account opened an overlay that shows others too.

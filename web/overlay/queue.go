@@ -24,6 +24,7 @@ type queue struct {
 	urgent  []*urgent       // before all of them
 	readTo  uint64          // the number of the last event read
 	reading uint64          // counts restarts of the follower, so that a late event of an earlier one is ignored
+	full    bool            // the journal has more
 	room    chan struct{}   // signaled when waiting is shorter
 	old     uint64          // treats passed over because of their age
 	stop    func(why error) // ends the current call of Follow
@@ -35,14 +36,17 @@ type urgent struct {
 	test  bool
 }
 
-// full reports whether there is no room for an event with a line of that many bytes.
-func (q *queue) full(size int) bool {
+// treats are the numbers of the alert's treat.
+func (u *urgent) treats() span { return span{u.alert.Number, u.alert.Number} }
+
+// lacksRoom reports whether there is no room for an event with a line of that many bytes.
+func (q *queue) lacksRoom(size int) bool {
 	return len(q.waiting) >= readAhead || len(q.waiting) > 0 && q.bytes+size > readAheadBytes
 }
 
 // add appends an event. It reports false if the queue is full.
 func (q *queue) add(e Event) bool {
-	if q.full(len(e.Line)) {
+	if q.full = q.lacksRoom(len(e.Line)); q.full {
 		return false
 	}
 	q.waiting = append(q.waiting, e)
@@ -86,38 +90,38 @@ func (q *queue) putBack(events []Event) {
 	q.bytes += sizeOf(events)
 }
 
-// dropOld removes what is older than maxAge, and returns when the next one will be; zero means never.
-func (q *queue) dropOld(now time.Time, maxAge time.Duration) (next time.Time) {
+// dropOld removes and returns what is older than maxAge, and when the next one will be; zero means never.
+func (q *queue) dropOld(now time.Time, maxAge time.Duration) (next time.Time, old []Event) {
 	if maxAge <= 0 || len(q.waiting) == 0 {
-		return time.Time{}
+		return time.Time{}, nil
 	}
-	n := len(q.waiting)
 	q.waiting = slices.DeleteFunc(q.waiting, func(e Event) bool {
-		end := e.Time.Add(maxAge)
+		end := e.current().Add(maxAge)
 		if !now.Before(end) {
 			q.bytes -= len(e.Line)
+			old = append(old, e)
 			return true
 		}
 		next = earliest(next, end)
 		return false
 	})
-	if dropped := n - len(q.waiting); dropped > 0 {
-		q.old += uint64(dropped)
+	if len(old) > 0 {
+		q.old += uint64(len(old))
 		q.signal()
 	}
-	return next
+	return next, old
 }
 
 // clear drops everything up to a number of the journal.
 func (q *queue) clear(last uint64) {
-	q.waiting, q.bytes, q.urgent = nil, 0, nil
+	q.waiting, q.bytes, q.urgent, q.full = nil, 0, nil, false
 	q.readTo = max(q.readTo, last)
 	q.signal()
 }
 
 // restart makes the follower read again what comes after a number.
 func (q *queue) restart(after uint64) {
-	q.waiting, q.bytes, q.readTo = nil, 0, after
+	q.waiting, q.bytes, q.readTo, q.full = nil, 0, after, false
 	q.reading++
 	q.signal()
 	if q.stop != nil {
@@ -184,7 +188,7 @@ func (s *Stage) crowded(size int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	q := &s.queue
-	return q.full(size) || len(q.waiting) > readAhead*7/8 || len(q.waiting) > 1 && q.bytes > readAheadBytes*7/8
+	return q.lacksRoom(size) || len(q.waiting) > readAhead*7/8 || len(q.waiting) > 1 && q.bytes > readAheadBytes*7/8
 }
 
 // enqueue adds an event. It reports false if there is no room.

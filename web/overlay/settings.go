@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // Settings configure one overlay: its section overlays.NAME in relay.yaml. The tags value, min, max and off, the words of the types and the first
@@ -190,6 +191,16 @@ func (f *faults) want(ok bool, key, format string, args ...any) {
 	}
 }
 
+// shows reports whether the overlay shows the treats of an account. An empty account is that of a test.
+func (s *Settings) shows(account string) bool {
+	return account == "" || len(s.Accounts) == 0 || slices.Contains(s.Accounts, account)
+}
+
+// opensFor reports whether a key for an account opens the overlay: if it shows the treats of that account alone. An empty account means all.
+func (s *Settings) opensFor(account string) bool {
+	return account == "" || slices.Equal(s.Accounts, []string{account})
+}
+
 // Check returns the faults that the types and tags of the keys do not exclude, each as a [SettingError], joined.
 func (s *Settings) Check() error {
 	var f faults
@@ -197,7 +208,7 @@ func (s *Settings) Check() error {
 	f.want(s.MaxTime >= s.MinTime, "max_time", "%v is shorter than min_time (%v)", s.MaxTime, s.MinTime)
 	s.Audio.check(&f)
 	for i, w := range s.HideWords {
-		f.want(len(words(w)) == 1, fmt.Sprintf("hide_words[%d]", i), "%q is not one word; write each word on its own", w)
+		f.want(fold(w) != "" && !strings.ContainsFunc(w, unicode.IsSpace), fmt.Sprintf("hide_words[%d]", i), "%q is not one word; write each word on its own", w)
 	}
 	return errors.Join(f...)
 }
@@ -205,9 +216,13 @@ func (s *Settings) Check() error {
 func (l *Look) check(f *faults) {
 	f.want(len(l.Widgets) > 0, "widgets", "is empty; use alerts, ticker, counter")
 	l.Position.check(f)
+	first := map[string]string{}
 	for _, word := range slices.Sorted(maps.Keys(l.Pictures)) {
 		key, file := "pictures."+word, l.Pictures[word]
 		f.want(len(words(word)) > 0, key, "%q has no letter; use a word of the title", word)
+		same := strings.Join(words(word), " ")
+		f.want(same == "" || first[same] == "", key, "is the same word as %q; keep one of the two", first[same])
+		first[same] = word
 		f.want(isFile(file), key, "%q is not the name of a file; put it in the overlay's folder and write only its name", file)
 		f.want(!isFile(file) || mediaType(file).picture, key, "%q is not a picture; use png, jpg, gif, webp, avif or svg", file)
 	}
@@ -223,10 +238,11 @@ func (l Layout) Check() error {
 
 func (l Layout) check(f *faults) {
 	for _, v := range []struct {
-		key               string
-		value, start, low int
-	}{{"x", l.X, 0, 0}, {"y", l.Y, 0, 0}, {"width", l.Width, l.X, 5}, {"height", l.Height, l.Y, 5}} {
-		f.want(v.value >= v.low && v.start+v.value <= 100, "position."+v.key, "%d%% is outside the page; use %d to %d", v.value, v.low, 100-v.start)
+		key              string
+		value, low, high int
+	}{{"x", l.X, 0, 95}, {"y", l.Y, 0, 95}, {"width", l.Width, 5, 100 - l.X}, {"height", l.Height, 5, 100 - l.Y}} {
+		high := min(max(v.high, v.low), 100) // where x or y is wrong too
+		f.want(v.low <= v.value && v.value <= high, "position."+v.key, "%d%% is outside the page; use %d to %d", v.value, v.low, high)
 	}
 	f.want(slices.Contains(l.Align.Words(), string(l.Align)), "position.align", "%q is unknown; use %s", l.Align, strings.Join(l.Align.Words(), ", "))
 }
@@ -261,7 +277,15 @@ func isFile(name string) bool {
 	return name != "" && len(name) <= 200 && name == path.Base(name) && !strings.HasPrefix(name, ".") && !strings.ContainsAny(name, "\\:\x00")
 }
 
-// isLanguage reports whether tag has the form of a language tag (BCP 47).
+// isLanguage reports whether tag is a language tag that browsers accept: a language, maybe a script, a region, different variants and Unicode
+// extensions. Intl throws an exception for others, such as pt-BRA.
 func isLanguage(tag string) bool {
-	return regexp.MustCompile(`^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*$`).MatchString(tag)
+	form := regexp.MustCompile(`(?i)^[a-z]{2,3}(-[a-z]{4})?(-([a-z]{2}|[0-9]{3}))?((-([a-z0-9]{5,8}|[0-9][a-z0-9]{3}))*)(-u(-[a-z0-9][a-z](-[a-z0-9]{3,8})*)+)?$`)
+	parts := form.FindStringSubmatch(tag)
+	if parts == nil {
+		return false
+	}
+	variants := strings.Split(strings.ToLower(parts[4]), "-")[1:]
+	slices.Sort(variants)
+	return len(slices.Compact(slices.Clone(variants))) == len(variants)
 }

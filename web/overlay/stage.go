@@ -65,9 +65,13 @@ type saved struct {
 	Position      *uint64   `json:"position,omitempty"` // nil: the overlay has never run
 	Paused        bool      `json:"paused,omitempty"`
 	Muted         bool      `json:"muted,omitempty"`
-	Layout        *Layout   `json:"layout,omitempty"` // instead of the one in the settings
+	Layout        *Layout   `json:"layout,omitempty"`    // instead of the one in the settings
+	Over          *Layout   `json:"layout_of,omitempty"` // the one in the settings when Layout was set
 	CountersSince time.Time `json:"counters_since"`
-	Again         []uint64  `json:"again,omitempty"` // numbers of alerts to show again
+	Again         []uint64  `json:"again,omitempty"`   // numbers of alerts to show again
+	Held          *uint64   `json:"held,omitempty"`    // while paused or stopped: the widgets show nothing beyond this number
+	Cleared       uint64    `json:"cleared,omitempty"` // the ticker shows only treats beyond this number
+	Removed       []span    `json:"removed,omitempty"` // and none of these
 }
 
 // newStage returns a stage with its saved state.
@@ -85,6 +89,8 @@ func newStage(ctx context.Context, name string, config *Config, settings Setting
 			return nil, fmt.Errorf("decode the saved state of overlay %s: %w", name, err)
 		}
 	}
+	s.hold()
+	s.reposition()
 	return s, nil
 }
 
@@ -158,6 +164,7 @@ func (s *Stage) start(ctx context.Context) bool {
 			s.saved.CountersSince = s.now()
 			s.version++
 		}
+		s.forgetBeyond(last)
 		s.queue.readTo = max(s.queue.readTo, at)
 		again = slices.DeleteFunc(again, func(u *urgent) bool { return s.queue.holds(u.alert.Number) }) // asked for since relay started
 		s.queue.urgent = append(again, s.queue.urgent...)
@@ -263,8 +270,10 @@ func (s *Stage) replace(settings Settings) {
 	defer s.mu.Unlock()
 	accounts := !slices.Equal(s.settings.Accounts, settings.Accounts)
 	s.settings, s.look = settings, newLook(&settings)
+	s.reposition()
 	if accounts {
 		s.withdraw()
+		s.dropOthers()
 		s.queue.restart(s.position())
 		s.counts.restart()
 		s.closePages() // a key for one account may not open it any more

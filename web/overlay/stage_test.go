@@ -98,12 +98,15 @@ func TestReadAheadIsBounded(t *testing.T) {
 		wait(time.Second)
 		w.put(1500, 0)
 		wait(time.Second)
-		if got := st.State().Waiting; got != 1000 {
-			t.Errorf("%d treats wait in memory, want 1000", got)
+		if s := st.State(); s.Waiting != 1000 || !s.More {
+			t.Errorf("%d treats wait in memory, want 1000 of more: %v", s.Waiting, s.More)
 		}
 		w.open(st, overlay.PageRequest{ID: "p"}, nil)
 		wait(5 * time.Minute)
 		w.wantEachOnce()
+		if st.State().More {
+			t.Error("more wait, after all were shown")
+		}
 	})
 }
 
@@ -223,7 +226,7 @@ func TestLateStart(t *testing.T) {
 // An alert stays for its time and half a minute more for speech, not longer.
 func TestPageThatNeverFinishes(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
-		st := w.run()
+		st := w.run(func(s *overlay.Settings) { s.Speech = true })
 		v := w.open(st, overlay.PageRequest{ID: "p"}, func(v *viewer, s showing) { v.start(s) })
 		wait(time.Second)
 		w.put(2, 0)
@@ -260,6 +263,38 @@ func TestPageThatKnowsTheAlert(t *testing.T) {
 	})
 }
 
+// Of a merged alert, a page refuses what it has shown. The rest is shown.
+func TestPageThatKnowsAPartOfTheAlert(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		st := w.run(func(s *overlay.Settings) { s.MergeAfter = 2 })
+		wait(time.Second)
+		w.put(7, 0)
+		wait(time.Second)
+		w.open(st, overlay.PageRequest{ID: "p"}, func(v *viewer, s showing) {
+			if s.Alert.More != 4 {
+				v.show(s)
+				return
+			}
+			r := overlay.Report{Page: v.id, Turn: s.Turn, Number: s.Alert.Number, ID: s.Alert.ID, State: overlay.StateFinished}
+			for _, n := range []int{0, 2} {
+				e, err := w.config.Feed.Find(context.Background(), w.puts[n], "")
+				if err != nil {
+					t.Error(err)
+				}
+				r.Known = append(r.Known, e.ID)
+			}
+			if err := v.st.Report(context.Background(), r); err != nil {
+				t.Error(err)
+			}
+		})
+		wait(time.Minute)
+		w.wantTitles("t000002+2", "t000006", "t000007")
+		if s := st.State(); s.Waiting != 0 || s.Position != w.puts[6] {
+			t.Errorf("state: %+v", s)
+		}
+	})
+}
+
 func TestMaxAge(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		st := w.run()
@@ -283,6 +318,21 @@ func TestMaxAge(t *testing.T) {
 		w.open(st, overlay.PageRequest{ID: "p"}, nil)
 		wait(time.Minute)
 		w.wantTitles("t000001")
+	})
+}
+
+// The clock of this computer may be wrong, and treats still come as they are sent.
+func TestMaxAgeWithAWrongClock(t *testing.T) {
+	inBubble(t, func(_ *testing.T, w *world) {
+		st := w.run()
+		w.open(st, overlay.PageRequest{ID: "p"}, nil)
+		wait(time.Second)
+		for n, ahead := range []time.Duration{time.Hour, -time.Hour, 30 * 24 * time.Hour} { // the last one is really old
+			e := stacktest.Event("a", pipeline.OriginLive, time.Now().Add(-ahead), n)
+			w.putEvent(&e)
+		}
+		wait(time.Minute)
+		w.wantTitles("t000000", "t000001")
 	})
 }
 

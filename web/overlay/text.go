@@ -1,10 +1,14 @@
 package overlay
 
 import (
+	"cmp"
+	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/rivo/uniseg"
+	"golang.org/x/text/cases"
 	"golang.org/x/text/unicode/norm"
 
 	"github.com/treatrelay/relay/internal/displaytext"
@@ -34,21 +38,84 @@ func clamp(text string, limit int) string {
 }
 
 // hidden replaces words by asterisks.
-type hidden map[string]bool
+type hidden struct {
+	words   map[string]bool // of letters and digits alone, folded
+	symbols []string        // with other characters, such as c++, folded
+}
 
 func newHidden(list []string) hidden {
-	h := make(hidden, len(list))
+	h := hidden{words: make(map[string]bool, len(list))}
 	for _, w := range list {
-		for _, one := range words(w) {
-			h[one] = true
+		switch folded := fold(w); {
+		case folded == "":
+		case strings.ContainsFunc(folded, func(r rune) bool { return !isWord(r) }):
+			h.symbols = append(h.symbols, folded)
+		default:
+			h.words[folded] = true
 		}
 	}
+	slices.SortFunc(h.symbols, func(a, b string) int { return cmp.Compare(len(b), len(a)) }) // the longest first
 	return h
 }
 
 // in returns the text without the hidden words.
-func (h hidden) in(text string) string {
-	if len(h) == 0 {
+func (h hidden) in(text string) string { return h.withoutWords(h.withoutSymbols(text)) }
+
+// withoutSymbols replaces the words with symbols, where no letter or digit is next to them.
+func (h hidden) withoutSymbols(text string) string {
+	folded := fold(text)
+	found := slices.DeleteFunc(slices.Clone(h.symbols), func(w string) bool { return !strings.Contains(folded, w) })
+	if len(found) == 0 {
+		return text
+	}
+	var b strings.Builder
+	inWord := false // the character before is a letter or digit
+	for rest := text; rest != ""; {
+		r, n := utf8.DecodeRuneInString(rest)
+		shown := rest[:n]
+		if length := prefixOf(rest, found); length > 0 && !inWord {
+			n = length
+			shown = strings.Repeat("*", uniseg.GraphemeClusterCount(rest[:n]))
+		}
+		b.WriteString(shown)
+		inWord, rest = isWord(r), rest[n:]
+	}
+	return b.String()
+}
+
+// prefixOf returns the length of the first of some folded words that a text begins with, or 0.
+func prefixOf(text string, words []string) int {
+	for _, w := range words {
+		if n := lengthIn(text, w); n > 0 {
+			return n
+		}
+	}
+	return 0
+}
+
+// lengthIn returns the length of the folded word that a text begins with, or 0 if it begins with another.
+func lengthIn(text, word string) int {
+	for at, r := range text {
+		if word == "" && !unicode.Is(unicode.Mn, r) {
+			if isWord(r) {
+				return 0 // it is longer
+			}
+			return at
+		}
+		var ok bool
+		if word, ok = strings.CutPrefix(word, fold(string(r))); !ok {
+			return 0
+		}
+	}
+	if word != "" {
+		return 0
+	}
+	return len(text)
+}
+
+// withoutWords replaces the words of letters and digits.
+func (h hidden) withoutWords(text string) string {
+	if len(h.words) == 0 {
 		return text
 	}
 	var b strings.Builder
@@ -78,10 +145,10 @@ func (h hidden) in(text string) string {
 
 // has reports whether a folded word is hidden. Where a script writes no spaces, a part of it is enough.
 func (h hidden) has(word string) bool {
-	if h[word] {
+	if h.words[word] {
 		return true
 	}
-	for w := range h {
+	for w := range h.words {
 		if unspaced(w) && strings.Contains(word, w) {
 			return true
 		}
@@ -100,14 +167,14 @@ func words(text string) []string {
 
 func isWord(r rune) bool { return unicode.In(r, unicode.L, unicode.M, unicode.N) }
 
-// fold makes spellings of a word equal: lower case, no accents, no compatibility forms.
+// fold makes spellings of a word equal: no case, no accents, no compatibility forms.
 func fold(word string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.Is(unicode.Mn, r) {
 			return -1
 		}
-		return unicode.ToLower(r)
-	}, norm.NFKD.String(word))
+		return r
+	}, norm.NFKD.String(cases.Fold().String(norm.NFKD.String(word))))
 }
 
 // unspaced reports whether a word is of a script that writes no spaces between words.

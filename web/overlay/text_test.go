@@ -14,7 +14,7 @@ import (
 func TestPictures(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		st := w.run(func(s *overlay.Settings) {
-			s.Pictures = map[string]string{"Pizza": "p.png", "hot wings": "w.gif"}
+			s.Pictures = map[string]string{"Pizza": "p.png", "hot wings": "w.gif", "Triple chocolate Cake": "c.png"}
 			s.MaxTime, s.MinTime = time.Second, time.Second
 		})
 		w.open(st, overlay.PageRequest{ID: "p"}, nil)
@@ -33,6 +33,8 @@ func TestPictures(t *testing.T) {
 			{"Sandwiches", "🥪", ""},
 			{"cup of coffee", "☕", ""},
 			{"Tomatoes", "🍅", ""},
+			{"a triple chocolate cake", "🍰", "c.png"},
+			{"mac and cheese", "🍝", ""},
 		}
 		for _, c := range cases {
 			must(t, st.Test(overlay.Text{Title: c[0]}))
@@ -72,12 +74,57 @@ func TestTextsAreCleanAndShort(t *testing.T) {
 	})
 }
 
+// A hidden word may have symbols. It is hidden as it is, and its letters alone are not.
+func TestHideWords(t *testing.T) {
+	for _, c := range []struct {
+		hide     []string
+		from, to string
+	}{
+		{[]string{"a$$", "@ss", "c++"}, "a$$ @ss / I have a cat. You are an A$$! Vitamin C", "*** *** / I have a cat. You are an ***! Vitamin C"},
+		{[]string{"a$$"}, "a$$hole ba$$ a$$ \u00c4$$ a$$$ a$", "a$$hole ba$$ *** *** ***$ a$"},
+		{[]string{"c++", "c"}, "c++ c c# c++11 ｃ＋＋", "*** * *# *++11 ***"},
+		{[]string{"+c", "+c+"}, "+c+ +c", "*** **"},
+		{[]string{"#é"}, "#e\u0301 #E #e\u0301x", "** ** #e\u0301x"},
+		{[]string{"σοφός"}, "σοφος ΣΟΦΟΣ ΣΟΦΌΣ σοφόσ", "***** ***** ***** *****"},
+		{[]string{"straße"}, "STRASSE Straße STRAẞE strasse", "******* ****** ****** *******"},
+		{[]string{"strasse"}, "Straße", "******"},
+		{[]string{"***"}, "*** **", "*** **"},
+	} {
+		inBubble(t, func(t *testing.T, w *world) {
+			st := w.run(func(s *overlay.Settings) { s.HideWords = c.hide })
+			w.open(st, overlay.PageRequest{ID: "p"}, nil)
+			must(t, st.Test(overlay.Text{Sender: "x", Title: c.from, Message: c.from}))
+			wait(time.Minute)
+			if a := w.showings()[0].Alert; a.Title != c.to || a.Message != c.to {
+				t.Errorf("%q without %q: %q, %q, want %q", c.from, c.hide, a.Title, a.Message, c.to)
+			}
+		})
+	}
+}
+
+// What browsers refuse in Intl is a fault, and what they accept is not.
+func TestLanguageTags(t *testing.T) {
+	for tag, ok := range map[string]bool{
+		"en": true, "pt-BR": true, "zh-Hant-TW": true, "es-419": true, "de-CH-1996": true, "sl-rozaj-biske": true, "ast": true, "ar-u-nu-latn": true, "EN-gb": true,
+		"pt-BRA": false, "es-MEX": false, "de-1": false, "fr-x": false, "de-GER": false, "en-": false, "en-GB-GB": false, "english": false, "x": false,
+		"de-1996-1996": false, "de-u": false, "en_GB": false, "de-AT-Latn": false, "": false,
+	} {
+		s := overlay.NewSettings()
+		s.Locale = tag
+		if err := s.Check(); (err == nil) != ok {
+			t.Errorf("locale %q: %v", tag, err)
+		}
+	}
+}
+
 func TestSettingsFaults(t *testing.T) {
 	for key, change := range map[string]func(*overlay.Settings){
 		"widgets":         func(s *overlay.Settings) { s.Widgets = nil },
 		"position.x":      func(s *overlay.Settings) { s.Position.X = -1 },
 		"position.width":  func(s *overlay.Settings) { s.Position.X, s.Position.Width = 50, 60 },
 		"position.align":  func(s *overlay.Settings) { s.Position.Align = "top" },
+		"pictures.pizza ": func(s *overlay.Settings) { s.Pictures = map[string]string{"Pizza": "a.png", "pizza ": "b.png"} },
+		"hide_words[0]":   func(s *overlay.Settings) { s.HideWords = []string{" "} },
 		"pictures.pizza":  func(s *overlay.Settings) { s.Pictures = map[string]string{"pizza": "../secret.png"} },
 		"locale":          func(s *overlay.Settings) { s.Locale = "<b>" },
 		"max_time":        func(s *overlay.Settings) { s.MaxTime = time.Second },
@@ -95,6 +142,7 @@ func TestSettingsFaults(t *testing.T) {
 	for _, ok := range []func(*overlay.Settings){
 		func(s *overlay.Settings) { s.Sound = "ding.ogg" },
 		func(s *overlay.Settings) { s.Pictures = map[string]string{"default": "box.svg"} },
+		func(s *overlay.Settings) { s.HideWords = []string{"a$$", "@ss", "c++", "don't", "馬鹿"} },
 	} {
 		settings(t, ok)
 	}

@@ -3,8 +3,6 @@ package overlay
 import (
 	"slices"
 	"time"
-
-	"github.com/treatrelay/relay/pipeline"
 )
 
 const (
@@ -12,6 +10,10 @@ const (
 	startPatience = 5 * time.Second
 	// speechAllowance is how much longer than its time an alert may stay, while it is read aloud.
 	speechAllowance = 30 * time.Second
+	// leaveAllowance is the same without speech, for loading and animations.
+	leaveAllowance = 10 * time.Second
+	// returnPatience is how long a page with the alert on screen may be disconnected. Then it counts as gone.
+	returnPatience = 5 * time.Second
 	// busy is how many waiting treats make alerts as short as they get.
 	busy = 5
 )
@@ -30,12 +32,16 @@ const (
 type turn struct {
 	id      uint64 // rises, also over restarts
 	alert   Alert
-	events  []Event // what the alert stands for; nil if it is urgent
+	events  []Event // what the alert stands for; nil if it is urgent, or shown
+	treats  span    // the numbers of these
 	urgent  *urgent
 	offered time.Time
 	started time.Time // zero: no page has started it
 	length  time.Duration
+	limit   time.Duration // that it lasts at most, from its start
 	pages   map[string]progress
+	known   []string             // ids of its treats that pages have shown before
+	away    map[string]time.Time // disconnected pages that have started it, and when they count as gone
 }
 
 // any reports whether a page is that far.
@@ -53,7 +59,42 @@ func (t *turn) end() time.Time {
 	if t.started.IsZero() {
 		return t.offered.Add(startPatience)
 	}
-	return t.started.Add(t.length + speechAllowance)
+	return t.started.Add(t.limit)
+}
+
+// leave notes that a page is disconnected. It may come back while it shows the alert.
+func (t *turn) leave(page string, now time.Time) {
+	if at, ok := t.pages[page]; ok && at == started {
+		t.away[page] = now.Add(returnPatience)
+		return
+	}
+	delete(t.pages, page)
+}
+
+// join notes that a page connects, and reports whether the alert goes on there. shows is the turn that the page shows.
+func (t *turn) join(r *PageRequest) bool {
+	delete(t.away, r.ID)
+	if r.Turn != t.id || t.started.IsZero() {
+		delete(t.pages, r.ID)
+		return false
+	}
+	if !r.Preview {
+		t.pages[r.ID] = started
+	}
+	return true
+}
+
+// dropGone removes the pages that did not come back in time, and returns when to look again; zero means never.
+func (t *turn) dropGone(now time.Time) (next time.Time) {
+	for id, until := range t.away {
+		if now.Before(until) {
+			next = earliest(next, until)
+			continue
+		}
+		delete(t.away, id)
+		delete(t.pages, id)
+	}
+	return next
 }
 
 // screenTime is how long an alert stays while that many others wait.
@@ -63,15 +104,20 @@ func (t Timing) screenTime(waiting int) time.Duration {
 
 // advance does what is due, and returns when to call it again. The caller holds the mutex.
 func (s *Stage) advance(now time.Time) (next time.Time) {
+	var back time.Time
 	if s.turn != nil {
+		back = s.turn.dropGone(now)
 		s.checkTurn(now)
 	}
-	next = s.queue.dropOld(now, s.settings.MaxAge)
+	next, old := s.queue.dropOld(now, s.settings.MaxAge)
+	for _, e := range old {
+		s.remember(e)
+	}
 	for s.turn == nil && s.offer(now) {
 		continue
 	}
 	if s.turn != nil {
-		next = earliest(next, s.turn.end())
+		next = earliest(earliest(next, s.turn.end()), back)
 	}
 	s.place()
 	return earliest(next, s.tellCounts(now))
@@ -91,8 +137,8 @@ func (s *Stage) checkTurn(now time.Time) {
 		}
 	case t.any(offered) && !late:
 	case t.any(known): // no page is left that could show it for the first time
-		s.settle(now)
 		s.turn = nil
+		s.settleKnown(t, now)
 	default:
 		for id, at := range t.pages {
 			if p := s.pages[id]; p != nil && at == offered {
@@ -112,6 +158,23 @@ func (s *Stage) withdraw() {
 	}
 }
 
+// dropOthers takes alerts of accounts that the settings leave out off the screen, and out of those that somebody asked for. The
+// treats that wait are read again.
+func (s *Stage) dropOthers() {
+	if t := s.turn; t != nil && (!s.settings.shows(t.alert.Account) || t.alert.More > 0) { // merged treats may be of any account
+		s.turn = nil
+		s.hide()
+	}
+	s.queue.urgent = slices.DeleteFunc(s.queue.urgent, func(u *urgent) bool {
+		left := !s.settings.shows(u.alert.Account)
+		if left {
+			s.saved.Again = without(s.saved.Again, u.alert.Number)
+			s.version++
+		}
+		return left
+	})
+}
+
 // requeue puts the alert of a turn back to where it was.
 func (s *Stage) requeue(t *turn) {
 	if t.urgent != nil {
@@ -126,11 +189,11 @@ func (s *Stage) offer(now time.Time) (again bool) {
 	if s.saved.Paused || s.stopped {
 		return false
 	}
-	t := &turn{id: max(s.lastTurn+1, uint64(now.UnixMicro())), offered: now, pages: map[string]progress{}}
+	t := &turn{id: max(s.lastTurn+1, uint64(now.UnixMicro())), offered: now, pages: map[string]progress{}, away: map[string]time.Time{}}
 	for i, u := range s.queue.urgent {
 		if s.audience(t, u.test); len(t.pages) > 0 {
 			s.queue.urgent = append(s.queue.urgent[:i:i], s.queue.urgent[i+1:]...)
-			t.urgent, t.alert = u, u.alert
+			t.urgent, t.alert, t.treats = u, u.alert, u.treats()
 			s.begin(t)
 			return false
 		}
@@ -143,6 +206,7 @@ func (s *Stage) offer(now time.Time) (again bool) {
 		n = max(1, len(s.queue.waiting)-limit)
 	}
 	t.events = s.queue.take(n)
+	t.treats = span{t.events[0].Seq, t.events[n-1].Seq}
 	var err error
 	if t.alert, err = s.look.merge(t.events); err != nil {
 		s.config.Log.Warn().Str("overlay", s.name).Err(err).Msg("an alert is skipped")
@@ -166,7 +230,15 @@ func (s *Stage) audience(t *turn, test bool) {
 func (s *Stage) begin(t *turn) {
 	s.turn, s.lastTurn = t, t.id
 	t.length = s.settings.screenTime(len(s.queue.waiting) + len(s.queue.urgent))
-	m := newMessage(messageShow, show{Turn: t.id, Alert: t.alert, Duration: t.length.Milliseconds()})
+	t.limit = t.length + leaveAllowance
+	if s.speaks() {
+		t.limit = t.length + speechAllowance
+	}
+	offer := show{Turn: t.id, Alert: t.alert, Duration: t.length.Milliseconds()}
+	if t.alert.More > 0 {
+		offer.IDs = ids(t.events)
+	}
+	m := newMessage(messageShow, offer)
 	for id, p := range s.pages {
 		if _, ok := t.pages[id]; ok || p.request.Preview && s.shownOn(p, WidgetAlerts) {
 			s.send(p, m)
@@ -174,9 +246,43 @@ func (s *Stage) begin(t *turn) {
 	}
 }
 
-// settle makes the alert of the turn one that was shown, so that it does not come again.
-func (s *Stage) settle(now time.Time) {
-	t := s.turn
+// speaks reports whether a page may read alerts aloud.
+func (s *Stage) speaks() bool {
+	for _, p := range s.pages {
+		if p.request.Speech {
+			return true
+		}
+	}
+	return s.settings.Speech
+}
+
+func ids(events []Event) []string {
+	all := make([]string, len(events))
+	for i, e := range events {
+		all[i] = e.ID
+	}
+	return all
+}
+
+// settleKnown settles the treats of a turn that pages have shown before. The others of a merged alert wait again.
+func (s *Stage) settleKnown(t *turn, now time.Time) {
+	var fresh []Event
+	all := t.events
+	t.events = nil
+	for i, e := range all {
+		// An alert that is refused without the ids of its treats is its first treat.
+		if slices.Contains(t.known, e.ID) || i == 0 && !slices.ContainsFunc(all, func(e Event) bool { return slices.Contains(t.known, e.ID) }) {
+			t.events = append(t.events, e)
+		} else {
+			fresh = append(fresh, e)
+		}
+	}
+	s.queue.putBack(fresh)
+	s.settle(t, now)
+}
+
+// settle makes the alert of a turn one that was shown, so that it does not come again.
+func (s *Stage) settle(t *turn, now time.Time) {
 	for _, e := range t.events {
 		s.remember(e)
 	}
@@ -187,13 +293,6 @@ func (s *Stage) settle(now time.Time) {
 	s.shown = &Shown{Alert: t.alert, Time: now}
 	s.place()
 	s.version++
-}
-
-// remember adds a treat to the ticker.
-func (s *Stage) remember(e Event) {
-	if e.Origin != pipeline.OriginTest {
-		s.counts.remember(e)
-	}
 }
 
 // hide takes the alert off every page.

@@ -32,13 +32,14 @@ export function Keys({ overlay: o, role }) {
 function NewKey({ name, path, onClose }) {
   const names = useNames();
   const [account, setAccount] = useState('');
-  const [made, setMade] = useState(/** @type {{url: string}|null} */ (null));
+  const [made, setMade] = useState(/** @type {{url: string, warning?: string}|null} */ (null));
   const make = async () => {
     setMade(await change('POST', path, { account }));
     await overlays.refresh();
   };
   return html`<${Dialog} title=${`New key for ${name}`} onClose=${onClose}>
     ${made ? html`<div class="part">
+      ${made.warning && html`<p role="alert">Note: ${made.warning}.</p>`}
       <p>Add a browser source in OBS, and paste this address as its URL. It is shown only now: keep it like a password.</p></div>
         <div class="secret-url"><code>${made.url}</code><${CopyButton} text=${made.url} label="Copy the address">Copy</${CopyButton}></div>
         <p class="dim">Width 1920, height 1080. If OBS may start before relay, use the file that <code>relay overlay file ${name}</code> writes instead.</p>

@@ -47,7 +47,7 @@ function Overlay({ overlay: o, role }) {
   const [placing, setPlacing] = useState(true);
   const [level, word] = stateOf(o);
   const clear = async () => {
-    if (await confirm(`Clear ${o.name}?`, `${plural(o.waiting, 'waiting alert')} will not be shown. The treats stay in the history.`, 'Clear')) await control(o.name, 'clear');
+    if (await confirm(`Clear ${o.name}?`, `${o.waiting_more ? 'More than ' : ''}${plural(o.waiting, 'waiting alert')} will not be shown, and the ticker becomes empty. The treats stay in the history.`, 'Clear')) await control(o.name, 'clear');
   };
   const test = async () => {
     await control(o.name, 'test', { sender: 'Captain Crumb', title: 'Pizza Margherita', message: 'Only a test.' });
@@ -62,10 +62,10 @@ function Overlay({ overlay: o, role }) {
         <${Button} icon=${o.paused ? 'play' : 'pause'} pressed=${o.paused} onClick=${() => control(o.name, o.paused ? 'resume' : 'pause')}>${o.paused ? 'Resume' : 'Pause'}</${Button}>
         <${Button} icon="skip" onClick=${() => control(o.name, 'skip')}>Skip</${Button}>
         <${Button} icon=${o.muted ? 'sound' : 'mute'} pressed=${o.muted} onClick=${() => control(o.name, o.muted ? 'unmute' : 'mute')}>${o.muted ? 'Unmute' : 'Mute'}</${Button}>
-        <${Button} icon="trash" disabled=${o.waiting === 0} onClick=${clear}>Clear</${Button}>
+        <${Button} icon="trash" onClick=${clear}>Clear</${Button}>
         <${Button} icon="test" onClick=${test}>Test</${Button}>
       </div>
-      <dl class="facts"><div><dt>Waiting</dt><dd>${number(o.waiting)}</dd></div><div><dt>Too old to show</dt><dd>${number(o.skipped_old)}</dd></div>
+      <dl class="facts"><div><dt>Waiting</dt><dd>${o.waiting_more ? 'more than ' : ''}${number(o.waiting)}</dd></div><div><dt>Too old to show</dt><dd>${number(o.skipped_old)}</dd></div>
         ${o.totals && html`<div><dt>Today</dt><dd>${number(o.totals.today)}</dd></div><div><dt>This month</dt><dd>${number(o.totals.month)}</dd>
           </div>`}</dl>
       <${Pages} overlay=${o} />

@@ -154,6 +154,7 @@
  * @property {{alert: Alert, time: string}|null} last_shown
  * @property {number} waiting
  * @property {number} skipped_old
+ * @property {boolean} [waiting_more]
  * @property {{today: number, stream: number, month: number}} [totals]
  * @property {Layout} [layout]
  * @property {boolean} paused

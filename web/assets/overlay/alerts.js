@@ -30,20 +30,25 @@ export class Alerts {
   }
 
   // show asks relay whether to show an alert, and shows it.
-  async show({ turn, alert, duration_ms: duration }) {
+  async show({ turn, alert, duration_ms: duration, ids = [alert.id] }) {
     this.#turn = turn;
-    const say = (state) => this.#link.report({ turn, number: alert.number, id: alert.id, state });
-    if (!alert.repeat && this.#memory.knows(alert.id, turn)) return void say('finished');
+    const say = (state, more) => this.#link.report({ turn, number: alert.number, id: alert.id, state, ...more });
+    const known = alert.repeat ? [] : this.#memory.known(ids, turn);
+    if (known.length > 0) return void say('finished', { known });
     await this.#current?.endSoon();
     if (this.#turn !== turn || !await say('started') || this.#turn !== turn) return;
-    this.#memory.add(alert.id, turn);
+    this.#link.shows(turn);
+    this.#memory.add(ids, turn);
     const showing = new Showing(this.#root, this.#player, () => this.#draw(alert));
     this.#current = showing;
     try {
       await showing.run(duration, () => this.#player.play(alert, texts(this.#settings.locale)));
     } finally {
       showing.leave();
-      if (this.#current === showing) this.#current = null;
+      if (this.#current === showing) {
+        this.#current = null;
+        this.#link.shows(0);
+      }
       if (this.#turn === turn) say('finished'); // otherwise relay has ended it
     }
   }

@@ -21,7 +21,14 @@ export class Link {
     this.#key = key;
     this.#query = new URLSearchParams({ page: this.#page });
     if (parameters.preview) this.#query.set('preview', '1');
+    if (parameters.speech) this.#query.set('speech', '1');
     if (parameters.widgets) this.#query.set('widget', parameters.widgets.join(','));
+  }
+
+  // shows says which turn is on screen; 0: none. relay ends the alert when the page connects again, unless its turn goes on.
+  shows(turn) {
+    if (turn) this.#query.set('turn', turn);
+    else this.#query.delete('turn');
   }
 
   on(event, listener) { this.#listeners[event] = listener; }

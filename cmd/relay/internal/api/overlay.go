@@ -20,6 +20,8 @@ type Overlay struct {
 	overlay.State
 	URL  string       `json:"url,omitempty" jsonschema_description:"of its page, without a key; left out if relay serves no pages"`
 	Keys []OverlayKey `json:"keys"`
+	// Skipped is only in the answer to a skip.
+	Skipped *overlay.Alert `json:"skipped,omitempty" jsonschema_description:"in the answer to a skip: the alert that it took off the screen or dropped; left out: there was none"`
 }
 
 // OverlayKey is a key of an overlay without its secret.
@@ -51,6 +53,8 @@ type NewKey struct {
 	Key string `json:"key"`
 	ID  string `json:"id"`
 	URL string `json:"url" jsonschema_description:"of the overlay's page, with the key"`
+	// Warning is for a key of one account, of an overlay that shows others too.
+	Warning string `json:"warning,omitempty" jsonschema_description:"why the key opens the events but not the page, and what to do"`
 }
 
 // ShowAgainRequest names the treat to show again, by one of the two.
@@ -144,7 +148,7 @@ func overlayOperations() []Operation {
 	}
 	summary := map[string]string{
 		"pause": "Keep alerts waiting", "resume": "Show alerts again", "skip": "Take the alert off the screen, or drop the next one",
-		"clear": "Drop the alerts that wait", "mute": "Silence sound and speech", "unmute": "End the silence", "reset-counter": "Begin the counter of the stream at 0",
+		"clear": "Drop the alerts that wait, and empty the ticker", "mute": "Silence sound and speech", "unmute": "End the silence", "reset-counter": "Begin the counter of the stream at 0",
 	}
 	for _, action := range OverlayActions() {
 		all = append(all, Operation{Method: post, Path: "/overlays/{name}/" + action, Summary: summary[action], Answer: Overlay{}, Role: Moderator})
@@ -158,6 +162,8 @@ func StageParams() []Param {
 		{"page", "string", false, "an id of the page, chosen by it at random"},
 		{"account", "string", false, "the only account whose events the page may show"},
 		{"widget", "string", false, "alerts, ticker or counter, or several with commas, instead of those of the settings"},
+		{"speech", "number", false, "1: the page reads alerts aloud, whatever the settings are"},
+		{"turn", "number", false, "the turn of the alert that the page shows, if it connects again during one; if the turn is over, the page is told to hide it"},
 		{"preview", "number", false, "1: the page shows what others show, and does not count as one"},
 	}
 }

@@ -73,7 +73,7 @@ func (d *doctor) overlayFiles(name string) Finding {
 		return fine("needs no files")
 	}
 	if err := o.CheckFiles(dir); err != nil {
-		return faulty(advice.Do("put it into "+dir+", or correct the configuration"), "%v", err)
+		return faulty(advice.Do("put each file into "+dir+", or correct the configuration"), "%v", err)
 	}
 	return fine("has its files in %s", dir)
 }

@@ -57,7 +57,7 @@ func certificateFor(t *testing.T, from, to time.Duration) config.ServerTLS {
 func TestPagesAreChecked(t *testing.T) {
 	dir := t.TempDir()
 	long, short := write(t, dir, "long", "a long password"), write(t, dir, "short", "s3cr3t")
-	write(t, dir, "overlays/main/pizza.png", "x")
+	write(t, dir, "overlays/main/pizza.png", "\x89PNG\r\n\x1a\n")
 	if err := os.MkdirAll(filepath.Join(dir, "overlays", "main", "folder.png"), 0o700); err != nil {
 		t.Fatal(err)
 	}

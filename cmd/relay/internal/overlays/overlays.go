@@ -5,6 +5,7 @@ import (
 	"context"
 	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 
@@ -29,14 +30,16 @@ type Config struct {
 type Service struct {
 	*overlay.Stages
 	journal *journal.Journal
+	log     zerolog.Logger
 
-	mu       sync.Mutex
-	settings map[string]overlay.Settings // by name, with those that a command created
+	mu         sync.Mutex
+	settings   map[string]overlay.Settings // by name, with those that a command created
+	configured map[string]overlay.Settings // those of the configuration alone
 }
 
 // Open loads the overlays. They show alerts while Run runs.
 func Open(ctx context.Context, c Config) (*Service, error) {
-	s := &Service{journal: c.Journal}
+	s := &Service{journal: c.Journal, log: c.Log, configured: c.Settings}
 	if err := s.merge(ctx, c.Settings); err != nil {
 		return nil, err
 	}
@@ -69,14 +72,25 @@ func (s *Service) merge(ctx context.Context, configured map[string]overlay.Setti
 // statePrefix is what the keys of overlays in the journal's state begin with.
 const statePrefix = "overlay."
 
-// Reload sets the settings of a new configuration.
+// Reload sets the settings of a new configuration. It logs a warning for each overlay that the configuration does not have any more, while keys open it.
 func (s *Service) Reload(ctx context.Context, configured map[string]overlay.Settings) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.merge(ctx, configured); err != nil {
 		return err
 	}
-	return s.Replace(ctx, s.settings)
+	before := s.configured
+	s.configured = configured
+	err := s.Replace(ctx, s.settings)
+	for _, name := range slices.Sorted(maps.Keys(before)) {
+		if _, ok := configured[name]; ok {
+			continue
+		}
+		if st, err := s.Stage(name); err == nil && len(st.Keys()) > 0 {
+			s.log.Warn().Str("overlay", name).Msg("this overlay is no longer in the configuration: its keys still open it, with the default settings and for all accounts")
+		}
+	}
+	return err
 }
 
 // Create returns the overlay of a name, and creates it if it does not exist.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/treatrelay/relay/auth/advice"
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
@@ -98,7 +99,12 @@ func (s *server) newKey(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return answer(w, api.NewKey{Key: key.Reveal(), ID: k.ID, URL: base + "/overlay/" + name + "#" + key.Reveal()})
+	made := api.NewKey{Key: key.Reveal(), ID: k.ID, URL: base + "/overlay/" + name + "#" + key.Reveal()}
+	if st.OpensFor(order.Account) != nil {
+		made.Warning = fmt.Sprintf("the key opens the events of %s, but not the page: the overlay shows other accounts too; set overlays.%s.accounts to [%s] in relay.yaml",
+			order.Account, name, order.Account)
+	}
+	return answer(w, made)
 }
 
 func (s *server) accounts() []string {
@@ -150,13 +156,27 @@ func (s *server) control(do func(*overlay.Stage, context.Context) error) handler
 	})
 }
 
+func (s *server) skip(w http.ResponseWriter, r *http.Request) error {
+	st, err := s.stage(r)
+	if err != nil {
+		return err
+	}
+	skipped, err := st.SkipAlert(r.Context())
+	if err := s.needsRelay(err); err != nil {
+		return err
+	}
+	o := api.OverlayOf(st, s.pageURL())
+	o.Skipped = skipped
+	return answer(w, o)
+}
+
 func (s *server) showAgain(ctx context.Context, st *overlay.Stage, w http.ResponseWriter, r *http.Request) error {
 	var order api.ShowAgainRequest
 	if err := body(w, r, &order); err != nil {
 		return err
 	}
 	if (order.Number == 0) == (order.ID == "") {
-		return usage(errors.New("want either number or id"))
+		return usage(errors.New("name the treat by its number in the journal, from 1 on, or by its id"))
 	}
 	return s.needsRelay(st.ShowAgain(ctx, order.Number, order.ID))
 }
@@ -183,7 +203,7 @@ func (s *server) setLayout(ctx context.Context, st *overlay.Stage, w http.Respon
 		return err
 	}
 	if err := l.Check(); err != nil {
-		return usage(err)
+		return usage(errors.New(strings.ReplaceAll(err.Error(), "\n", "; ")))
 	}
 	return st.SetLayout(ctx, &l)
 }
@@ -241,7 +261,7 @@ func (s *server) overlayHandlers() map[string]handler {
 
 		"POST" + path + "pause":         s.control((*overlay.Stage).Pause),
 		"POST" + path + "resume":        s.control((*overlay.Stage).Resume),
-		"POST" + path + "skip":          s.control(func(st *overlay.Stage, ctx context.Context) error { return s.needsRelay(st.Skip(ctx)) }),
+		"POST" + path + "skip":          s.skip,
 		"POST" + path + "clear":         s.control((*overlay.Stage).Clear),
 		"POST" + path + "mute":          s.control((*overlay.Stage).Mute),
 		"POST" + path + "unmute":        s.control((*overlay.Stage).Unmute),

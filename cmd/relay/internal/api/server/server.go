@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"reflect"
 	"strings"
 	"time"
 
@@ -139,7 +140,7 @@ func (s *server) problem(err error) *api.Problem {
 		return api.NewProblem(http.StatusNotFound, api.ProblemNoOverlay, text.Line(err.Error())).WithFix(advice.Run("relay overlay list")).WithCode(exit.Usage)
 	case errors.Is(err, overlay.ErrNoTreat):
 		p = api.NewProblem(http.StatusNotFound, api.ProblemUnknownEvent, text.Line(err.Error()))
-	case errors.Is(err, overlay.ErrTooManyAsked):
+	case errors.Is(err, overlay.ErrTooManyAsked), errors.Is(err, overlay.ErrLeftOut):
 		p = api.NewProblem(http.StatusConflict, api.ProblemFailed, text.Line(err.Error()))
 	default:
 		wrong, fix := advice.Split(err)
@@ -171,10 +172,32 @@ const maxRequest = 64 << 20
 func body(w http.ResponseWriter, r *http.Request, into any) error {
 	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequest))
 	dec.DisallowUnknownFields()
-	if err := dec.Decode(into); err != nil {
+	err := dec.Decode(into)
+	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		return usage(fmt.Errorf("read the request: %s: want %s, not %s", wrong.Field, inWords(wrong.Type), wrong.Value))
+	}
+	if err != nil {
 		return usage(fmt.Errorf("read the request: %w", err))
 	}
 	return nil
+}
+
+// inWords returns what a JSON value of a type is.
+func inWords(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.String:
+		return "a text"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Slice, reflect.Array:
+		return "a list"
+	case reflect.Struct, reflect.Map, reflect.Pointer:
+		return "an object"
+	case reflect.Float32, reflect.Float64:
+		return "a number"
+	default:
+		return "a whole number"
+	}
 }
 
 // notRunning returns the problem of a request that needs a running relay.

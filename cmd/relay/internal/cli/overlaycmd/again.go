@@ -42,6 +42,9 @@ overlay can be left out if there is only one.`,
 func (o *againOptions) run(ctx context.Context) error {
 	order := api.ShowAgainRequest{ID: o.event}
 	if number, err := strconv.ParseUint(o.event, 10, 64); err == nil {
+		if number == 0 {
+			return exit.Usagef("the journal has no number 0: the first event has number 1")
+		}
 		order = api.ShowAgainRequest{Number: number}
 	}
 	var shown api.Overlay

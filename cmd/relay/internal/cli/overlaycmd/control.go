@@ -27,12 +27,12 @@ func controls() []control {
 		{"resume", "Show alerts again after a pause", "Show the alerts of an overlay again after \"relay overlay pause\".", "Overlay %s shows alerts.", ""},
 		{
 			"skip", "Take the alert off the screen",
-			"Take the alert that an overlay shows off the screen. If it shows none, drop the next one that waits.",
-			"Overlay %s has skipped one alert.", "",
+			"Take the alert that an overlay shows off the screen. If it shows none, drop the next one that waits. Its treats leave the ticker, too.",
+			"Overlay %s shows no alert, and none waits.", "",
 		},
 		{
-			"clear", "Drop all alerts that wait",
-			"Drop all alerts of an overlay that wait. They stay in the journal, and other sinks are not affected.",
+			"clear", "Drop all alerts that wait, and empty the ticker",
+			"Drop all alerts of an overlay that wait, and empty its ticker. The treats stay in the journal, and other sinks are not affected.",
 			"Overlay %s has no alerts that wait.", "",
 		},
 		{"mute", "Silence sound and speech", "Silence sound and speech of an overlay, until \"relay overlay unmute\".", "Overlay %s is silent.", "unmute"},
@@ -68,14 +68,18 @@ func newControlCmd(s *state.State, c control) *cobra.Command {
 
 func (o *controlOptions) run(ctx context.Context) error {
 	var name string
+	var now api.Overlay
 	err := o.WithRelay(ctx, func(c *api.Client) (err error) {
 		if name, err = choose(ctx, c, o.name); err == nil {
-			_, err = c.ControlOverlay(ctx, name, o.action)
+			now, err = c.ControlOverlay(ctx, name, o.action)
 		}
 		return err
 	})
 	if err != nil {
 		return err
+	}
+	if now.Skipped != nil {
+		return o.Say("Overlay %s has skipped %s.", name, describe(now.Skipped))
 	}
 	if o.undo == "" {
 		return o.Say(o.done, name)

@@ -74,6 +74,11 @@ func (o *fileOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if key.Warning != "" {
+		if err := o.Say("Warning: %s.", key.Warning); err != nil {
+			return err
+		}
+	}
 	return o.Say("Wrote %s. Add it to OBS as a browser source with \"Local file\". To make it useless, run: %s",
 		path, o.Command("overlay", "revoke", o.name, key.ID))
 }

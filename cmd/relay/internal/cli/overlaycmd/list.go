@@ -75,9 +75,27 @@ func (o *listOptions) printTable(list api.OverlayList) error {
 		if v.LastShown != nil {
 			last = text.Ago(now, v.LastShown.Time) + ": " + describe(&v.LastShown.Alert)
 		}
-		table.Row(v.Name, switches(v.Switches), fmt.Sprint(pages(v)), showing, fmt.Sprint(v.Waiting), last, keys(v.Keys))
+		table.Row(v.Name, switches(v.Switches), fmt.Sprint(pages(v)), showing, waiting(v), last, keys(v.Keys))
 	}
-	return table.Flush()
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	for i := range list.Overlays {
+		if v := &list.Overlays[i]; v.SkippedOld > 0 {
+			if err := o.Say("Overlay %s did not show %d treats, which were older than its max_age.", v.Name, v.SkippedOld); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// waiting returns how many alerts wait.
+func waiting(v *api.Overlay) string {
+	if v.More {
+		return fmt.Sprintf("over %d", v.Waiting)
+	}
+	return fmt.Sprint(v.Waiting)
 }
 
 // describe returns an alert in a few words.

@@ -51,6 +51,11 @@ func (o *newOptions) run(ctx context.Context) error {
 	if err := o.Print(key.URL); err != nil {
 		return err
 	}
+	if key.Warning != "" {
+		if err := o.Say("Warning: %s.", key.Warning); err != nil {
+			return err
+		}
+	}
 	if err := o.Say("Add this address to OBS as a browser source. It is shown only now. To make it useless, run: %s",
 		o.Command("overlay", "revoke", o.name, key.ID)); err != nil {
 		return err
