@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/treatrelay/relay/internal/problem"
 	"github.com/treatrelay/relay/web/session"
 )
 
@@ -59,7 +60,7 @@ func (h *handler) api(w http.ResponseWriter, r *http.Request) {
 }
 
 // identify finds out who sent a request: by its key, or else by its cookie.
-func (h *handler) identify(w http.ResponseWriter, r *http.Request) (caller, *problem) {
+func (h *handler) identify(w http.ResponseWriter, r *http.Request) (caller, *problem.Problem) {
 	if key, ok := bearer(r); ok {
 		shareWithAll(w.Header())
 		return h.byKey(w, r, key)
@@ -75,7 +76,7 @@ func (h *handler) identify(w http.ResponseWriter, r *http.Request) (caller, *pro
 	return caller{role: role, still: func() bool { return h.Sessions.Role(token) == role }}, nil
 }
 
-func (h *handler) byKey(w http.ResponseWriter, r *http.Request, key string) (caller, *problem) {
+func (h *handler) byKey(w http.ResponseWriter, r *http.Request, key string) (caller, *problem.Problem) {
 	var overlay Overlay
 	known := false
 	if h.Keys != nil {
@@ -83,7 +84,7 @@ func (h *handler) byKey(w http.ResponseWriter, r *http.Request, key string) (cal
 	}
 	if !known || overlay.Name == "" {
 		w.Header().Set("WWW-Authenticate", "Bearer")
-		return caller{}, newProblem(http.StatusUnauthorized, "wrong-key", "relay does not know this key; it may be revoked",
+		return caller{}, problem.New(http.StatusUnauthorized, "wrong-key", "relay does not know this key; it may be revoked",
 			"make a new one with relay overlay new")
 	}
 	ctx := r.Context()
@@ -94,25 +95,25 @@ func (h *handler) byKey(w http.ResponseWriter, r *http.Request, key string) (cal
 }
 
 // sameOrigin refuses requests that pages of other origins make the browser send, with the cookie in them.
-func (h *handler) sameOrigin(r *http.Request) *problem {
+func (h *handler) sameOrigin(r *http.Request) *problem.Problem {
 	site := r.Header.Get("Sec-Fetch-Site")
 	if h.origin.Check(r) == nil && (site == "" || site == "same-origin" || site == "none") {
 		return nil
 	}
-	return newProblem(http.StatusForbidden, "cross-origin", "a page of another origin made the browser send this request",
+	return problem.New(http.StatusForbidden, "cross-origin", "a page of another origin made the browser send this request",
 		"send it from relay's own page; if that is what you did, set http.public_url to the address in the browser")
 }
 
-func (h *handler) notLoggedIn() *problem {
+func (h *handler) notLoggedIn() *problem.Problem {
 	fix := "run relay dashboard"
 	if h.Sessions.HasPassword() {
 		fix = "enter the password, or run relay dashboard"
 	}
-	return newProblem(http.StatusUnauthorized, "not-logged-in", "nobody is logged in, or the session has ended", fix)
+	return problem.New(http.StatusUnauthorized, "not-logged-in", "nobody is logged in, or the session has ended", fix)
 }
 
 // authorize refuses a request that its sender may not send.
-func (h *handler) authorize(r *http.Request, c caller) *problem {
+func (h *handler) authorize(r *http.Request, c caller) *problem.Problem {
 	method := r.Method
 	if method == http.MethodHead {
 		method = http.MethodGet
@@ -123,11 +124,11 @@ func (h *handler) authorize(r *http.Request, c caller) *problem {
 	}
 	switch {
 	case c.role < least:
-		return newProblem(http.StatusForbidden, "forbidden", fmt.Sprintf("the role %s may not do this", c.role), fmt.Sprintf("it takes the role %s", least))
+		return problem.New(http.StatusForbidden, "forbidden", fmt.Sprintf("the role %s may not do this", c.role), fmt.Sprintf("it takes the role %s", least))
 	case c.role != keyRole:
 		return nil
 	case !inKeyScope(r.URL.Path, c.overlay.Name):
-		return newProblem(http.StatusForbidden, "forbidden", fmt.Sprintf("the key is for the overlay %s only", c.overlay.Name),
+		return problem.New(http.StatusForbidden, "forbidden", fmt.Sprintf("the key is for the overlay %s only", c.overlay.Name),
 			"make a key for this overlay with relay overlay new")
 	}
 	return nil
@@ -143,15 +144,20 @@ func inKeyScope(path, overlay string) bool {
 	return ok && rest != "" && name != "" && (overlay == "" || name == overlay)
 }
 
+// readsTreats reports whether the answer to a request with a key has treats: the stream of events, and what an overlay shows.
+func readsTreats(path string) bool {
+	return path == Root+"/events" || strings.HasPrefix(path, Root+"/overlays/") && strings.HasSuffix(path, "/stage")
+}
+
 // forward makes the request for the local API. It has no secrets, its body is in memory, and it asks for no more than the caller may read.
-func (h *handler) forward(w http.ResponseWriter, r *http.Request, c caller) (*http.Request, *problem) {
+func (h *handler) forward(w http.ResponseWriter, r *http.Request, c caller) (*http.Request, *problem.Problem) {
 	r.Header = r.Header.Clone()
 	r.Header.Del("Authorization")
 	r.Header.Del("Cookie")
-	if account := c.overlay.Account; account != "" && r.URL.Path == Root+"/events" {
+	if account := c.overlay.Account; account != "" && readsTreats(r.URL.Path) {
 		u, q := *r.URL, r.URL.Query()
 		if slices.ContainsFunc(q["account"], func(other string) bool { return other != account }) {
-			return nil, newProblem(http.StatusForbidden, "forbidden", fmt.Sprintf("the key reads events of the account %s only", account),
+			return nil, problem.New(http.StatusForbidden, "forbidden", fmt.Sprintf("the key reads events of the account %s only", account),
 				"leave the account out, or make another key with relay overlay new")
 		}
 		q.Set("account", account)
@@ -170,7 +176,7 @@ func (h *handler) forward(w http.ResponseWriter, r *http.Request, c caller) (*ht
 }
 
 // readBody reads the body of a request, and then lets the answer take any time.
-func readBody(w http.ResponseWriter, r *http.Request, limit int64, within time.Duration) ([]byte, *problem) {
+func readBody(w http.ResponseWriter, r *http.Request, limit int64, within time.Duration) ([]byte, *problem.Problem) {
 	control := http.NewResponseController(w)
 	var body []byte
 	if r.Body != nil && r.Body != http.NoBody {
@@ -185,13 +191,13 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64, within time.D
 	return body, nil
 }
 
-func bodyProblem(err error, limit int64, within time.Duration) *problem {
+func bodyProblem(err error, limit int64, within time.Duration) *problem.Problem {
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		return newProblem(http.StatusRequestEntityTooLarge, "too-large", fmt.Sprintf("the request has more than %d KiB", limit>>10), "send less at once")
+		return problem.New(http.StatusRequestEntityTooLarge, "too-large", fmt.Sprintf("the request has more than %d KiB", limit>>10), "send less at once")
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return newProblem(http.StatusRequestTimeout, "too-slow", fmt.Sprintf("the request did not arrive within %s", within), "send it again")
+		return problem.New(http.StatusRequestTimeout, "too-slow", fmt.Sprintf("the request did not arrive within %s", within), "send it again")
 	}
-	return newProblem(http.StatusBadRequest, "usage", "the request is cut off", "send it again")
+	return problem.New(http.StatusBadRequest, "usage", "the request is cut off", "send it again")
 }

@@ -105,7 +105,13 @@ func TestKeyOfOneAccount(t *testing.T) {
 	if got := s.do(http.MethodGet, "/api/v1/events?account=bob", "", withKey(keyOfMain)).seen(t); got.Query != "account=bob" {
 		t.Errorf("a key for all accounts: the query arrived as %q", got.Query)
 	}
-	if got := s.do(http.MethodGet, "/api/v1/overlays/second/stage?widget=ticker", "", key).seen(t); got.Query != "widget=ticker" {
+	if got := s.do(http.MethodGet, "/api/v1/overlays/second/stage?widget=ticker", "", key).seen(t); got.Query != "account=alice&widget=ticker" {
+		t.Errorf("the stage: the query arrived as %q", got.Query)
+	}
+	if got := s.do(http.MethodGet, "/api/v1/overlays/second/stage?account=bob", "", key); got.StatusCode != http.StatusForbidden {
+		t.Errorf("the stage of another account: status %d", got.StatusCode)
+	}
+	if got := s.do(http.MethodGet, "/api/v1/overlays/second/files/pizza.png?x=1", "", key).seen(t); got.Query != "x=1" {
 		t.Errorf("another request: the query arrived as %q", got.Query)
 	}
 }

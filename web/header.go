@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/treatrelay/relay/internal/problem"
 )
 
 const (
@@ -46,7 +48,7 @@ func isPreflight(r *http.Request) bool {
 func (h *handler) preflight(w http.ResponseWriter, r *http.Request) {
 	method := r.Header.Get("Access-Control-Request-Method")
 	if !slices.Contains([]string{http.MethodGet, http.MethodPost}, method) || h.Access(method, r.URL.Path) != keyRole || !inKeyScope(r.URL.Path, "") {
-		refuse(w, r, newProblem(http.StatusForbidden, "cross-origin", "pages of other origins may not send this request",
+		refuse(w, r, problem.New(http.StatusForbidden, "cross-origin", "pages of other origins may not send this request",
 			"send it from relay's own page, or from a program that is no browser"))
 		return
 	}

@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/treatrelay/relay/internal/problem"
 )
 
 // hosts are the names and addresses by which browsers may reach the server. Others may be a domain whose owner points it here, so that the pages of
@@ -125,8 +127,8 @@ func hostOf(header string) (string, bool) {
 	return host, true
 }
 
-func wrongHost(host string) *problem {
-	return newProblem(http.StatusMisdirectedRequest, "wrong-host", fmt.Sprintf("relay does not answer requests for the host %.80q", host),
+func wrongHost(host string) *problem.Problem {
+	return problem.New(http.StatusMisdirectedRequest, "wrong-host", fmt.Sprintf("relay does not answer requests for the host %.80q", host),
 		"open it by http://127.0.0.1 or the host of http.listen, or set http.public_url to the address that browsers use")
 }
 

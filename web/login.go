@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/treatrelay/relay/internal/problem"
 	"github.com/treatrelay/relay/internal/secret"
 	"github.com/treatrelay/relay/web/session"
 )
@@ -53,7 +54,7 @@ func (h *handler) session(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (h *handler) logIn(w http.ResponseWriter, r *http.Request) *problem {
+func (h *handler) logIn(w http.ResponseWriter, r *http.Request) *problem.Problem {
 	order, p := readLogin(w, r)
 	if p != nil {
 		return p
@@ -79,10 +80,10 @@ func (h *handler) logIn(w http.ResponseWriter, r *http.Request) *problem {
 }
 
 // readLogin reads the request to log in. No problem quotes it.
-func readLogin(w http.ResponseWriter, r *http.Request) (order login, p *problem) {
+func readLogin(w http.ResponseWriter, r *http.Request) (order login, p *problem.Problem) {
 	// A form of another site cannot send this type, whatever the browser.
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
-		return order, newProblem(http.StatusUnsupportedMediaType, "usage", "the request to log in is no JSON", "send it with Content-Type: application/json")
+		return order, problem.New(http.StatusUnsupportedMediaType, "usage", "the request to log in is no JSON", "send it with Content-Type: application/json")
 	}
 	body, p := readBody(w, r, maxLogin, loginTime)
 	if p != nil {
@@ -93,13 +94,13 @@ func readLogin(w http.ResponseWriter, r *http.Request) (order login, p *problem)
 	err := dec.Decode(&order)
 	_, more := dec.Token()
 	if err != nil || !errors.Is(more, io.EOF) || (order.Link == "") == (order.Password == "") {
-		return login{}, newProblem(http.StatusBadRequest, "usage", "the request to log in must have either a link or a password", `send {"password":"..."}`)
+		return login{}, problem.New(http.StatusBadRequest, "usage", "the request to log in must have either a link or a password", `send {"password":"..."}`)
 	}
 	return order, nil
 }
 
 // refusal is the problem of an attempt to log in that failed. The log mentions each kind at most once a minute.
-func (h *handler) refusal(w http.ResponseWriter, r *http.Request, by string, err error) *problem {
+func (h *handler) refusal(w http.ResponseWriter, r *http.Request, by string, err error) *problem.Problem {
 	var limit *session.LimitError
 	switch {
 	case errors.As(err, &limit):
@@ -108,19 +109,19 @@ func (h *handler) refusal(w http.ResponseWriter, r *http.Request, by string, err
 				Msg("too many attempts to log in to the dashboard are refused; if they are not yours, let only those who need it reach http.listen")
 		})
 		w.Header().Set("Retry-After", strconv.Itoa(limit.Seconds()))
-		return newProblem(http.StatusTooManyRequests, "too-many-attempts", limit.Error(), "or run relay dashboard where relay runs")
+		return problem.New(http.StatusTooManyRequests, "too-many-attempts", limit.Error(), "or run relay dashboard where relay runs")
 	case errors.Is(err, session.ErrRefused):
 		h.refused.Do(func() {
 			h.Log.Warn().Str("by", by).Stringer("client", client(r)).Msg("an attempt to log in to the dashboard was refused")
 		})
 		if by == "link" {
-			return newProblem(http.StatusUnauthorized, "login-refused", "the link was used already, or is older than a minute", "run relay dashboard again")
+			return problem.New(http.StatusUnauthorized, "login-refused", "the link was used already, or is older than a minute", "run relay dashboard again")
 		}
-		return newProblem(http.StatusUnauthorized, "login-refused", "the password is wrong", "enter it again, or run relay dashboard where relay runs")
+		return problem.New(http.StatusUnauthorized, "login-refused", "the password is wrong", "enter it again, or run relay dashboard where relay runs")
 	case errors.Is(err, session.ErrNoPassword):
-		return newProblem(http.StatusForbidden, "no-password", err.Error(), "run relay dashboard, or set http.password_file")
+		return problem.New(http.StatusForbidden, "no-password", err.Error(), "run relay dashboard, or set http.password_file")
 	default: // the password file; its path is for the operator only
 		h.faults.Do(func() { h.Log.Error().Err(err).Msg("nobody can log in with a password") })
-		return newProblem(http.StatusInternalServerError, "failed", "relay cannot read the password file", "the log of relay says why; relay dashboard works without it")
+		return problem.New(http.StatusInternalServerError, "failed", "relay cannot read the password file", "the log of relay says why; relay dashboard works without it")
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/treatrelay/relay/internal/problem"
 	"github.com/treatrelay/relay/web/session"
 )
 
@@ -357,7 +358,7 @@ func TestSecretsStayHidden(t *testing.T) {
 
 // A body that stops arriving does not hold a request for ever.
 func TestSlowBody(t *testing.T) {
-	problems := make(chan *problem, 1)
+	problems := make(chan *problem.Problem, 1)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, p := readBody(w, r, 100, 50*time.Millisecond)
 		problems <- p

@@ -1,37 +1,24 @@
 package web
 
 import (
-	"encoding/json"
 	"html/template"
 	"net/http"
 	"strings"
+
+	"github.com/treatrelay/relay/internal/problem"
 )
-
-// problem says why a request failed (RFC 9457), in the form of the local API.
-type problem struct {
-	Type   string `json:"type"`
-	Title  string `json:"title"`
-	Status int    `json:"status"`
-	Detail string `json:"detail"`
-	Fix    string `json:"fix,omitempty"`
-}
-
-// newProblem makes a problem of a name, with what failed and, if somebody can fix it, how.
-func newProblem(status int, name, detail, fix string) *problem {
-	return &problem{"urn:relay:problem:" + name, http.StatusText(status), status, detail, fix}
-}
 
 func wrongMethod(w http.ResponseWriter, r *http.Request, allowed ...string) {
 	w.Header().Set("Allow", strings.Join(allowed, ", "))
-	refuse(w, r, newProblem(http.StatusMethodNotAllowed, "usage", "this address does not accept the method of the request", ""))
+	refuse(w, r, problem.New(http.StatusMethodNotAllowed, "usage", "this address does not accept the method of the request", ""))
 }
 
 func notFound(w http.ResponseWriter, r *http.Request) {
-	refuse(w, r, newProblem(http.StatusNotFound, "not-found", "relay has no page at this address", "the dashboard is at /"))
+	refuse(w, r, problem.New(http.StatusNotFound, "not-found", "relay has no page at this address", "the dashboard is at /"))
 }
 
 // refuse answers with a problem: to a person with a page, to a program with JSON, and to an overlay, which may be on air, with nothing.
-func refuse(w http.ResponseWriter, r *http.Request, p *problem) {
+func refuse(w http.ResponseWriter, r *http.Request, p *problem.Problem) {
 	w.Header().Set("Cache-Control", "no-store")
 	path := r.URL.Path
 	program := path == "/session" || path == Root || strings.HasPrefix(path, Root+"/")
@@ -43,9 +30,7 @@ func refuse(w http.ResponseWriter, r *http.Request, p *problem) {
 		w.WriteHeader(p.Status)
 		_ = problemPage().Execute(w, p) // the browser may have left
 	default:
-		w.Header().Set("Content-Type", "application/problem+json")
-		w.WriteHeader(p.Status)
-		_ = json.NewEncoder(w).Encode(p)
+		problem.Send(w, p.Status, p)
 	}
 }
 

@@ -13,8 +13,12 @@ import (
 	"time"
 )
 
-// static serves the files of the pages from memory.
-type static struct{ files map[string]*file }
+// static serves the files of the pages from memory. Pages name their files below /assets/@VERSION/, where VERSION changes with the content of any
+// file. A browser keeps those for ever, and asks for none of them when it opens a page again.
+type static struct {
+	files   map[string]*file
+	version string
+}
 
 type file struct {
 	kind        string
@@ -34,8 +38,9 @@ func kinds() map[string]string {
 // newStatic reads all files that are to be served.
 func newStatic(assets fs.FS) (*static, error) {
 	s, types := &static{files: make(map[string]*file)}, kinds()
+	bodies, content := make(map[string][]byte), sha256.New()
 	err := fs.WalkDir(assets, ".", func(name string, d fs.DirEntry, err error) error {
-		kind, ok := types[path.Ext(name)]
+		_, ok := types[path.Ext(name)]
 		if err != nil || d.IsDir() || !ok {
 			return err
 		}
@@ -43,11 +48,22 @@ func newStatic(assets fs.FS) (*static, error) {
 		if err != nil {
 			return err
 		}
-		s.files[name], err = newFile(kind, body)
-		return err
+		bodies[name] = body
+		content.Write(fmt.Appendf(nil, "%s %d\n%s", name, len(body), body))
+		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read the files of the pages: %w", err)
+	}
+	s.version = "@" + base64.RawURLEncoding.EncodeToString(content.Sum(nil)[:12])
+	for name, body := range bodies {
+		kind := types[path.Ext(name)]
+		if path.Ext(name) == ".html" {
+			body = bytes.ReplaceAll(body, []byte(`/assets/`), []byte(`/assets/`+s.version+`/`))
+		}
+		if s.files[name], err = newFile(kind, body); err != nil {
+			return nil, fmt.Errorf("compress the file %s of the pages: %w", name, err)
+		}
 	}
 	return s, nil
 }
@@ -78,11 +94,14 @@ func newFile(kind string, body []byte) (*file, error) {
 // serve serves the pages and their files. Every overlay has the same page: its script finds the name in the address, and the key in the fragment,
 // which browsers do not send.
 func (s *static) serve(w http.ResponseWriter, r *http.Request) {
-	name, overlay := "", false
+	name, overlay, forever := "", false, false
 	if r.URL.Path == "/" {
 		name = "dashboard/index.html"
 	} else if rest, ok := strings.CutPrefix(r.URL.Path, "/assets/"); ok {
 		name = rest
+		if version, versioned, ok := strings.Cut(rest, "/"); ok && strings.HasPrefix(version, "@") { // of another relay: it gets the file of this one
+			name, forever = versioned, version == s.version
+		}
 	} else if rest, ok := strings.CutPrefix(r.URL.Path, "/overlay/"); ok && rest != "" && !strings.Contains(rest, "/") {
 		name, overlay = "overlay/index.html", true
 	}
@@ -97,14 +116,17 @@ func (s *static) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(patience)) // a transport without deadlines is in this process
 	allowPage(w.Header(), overlay)
+	w.Header().Set("Cache-Control", "no-cache") // to be asked for each time, so that a new relay is never shown with old scripts
+	if forever {
+		w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+	}
 	f.serve(w, r)
 }
 
-// serve sends a file. Browsers keep it and ask each time whether it changed, so that a new relay is never shown with old scripts.
+// serve sends a file, or reports that the one that the browser has is the same.
 func (f *file) serve(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Content-Type", f.kind)
-	h.Set("Cache-Control", "no-cache")
 	body, tag := f.body, f.tag
 	if f.small != nil {
 		h.Set("Vary", "Accept-Encoding")

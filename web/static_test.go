@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"io"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -68,6 +69,44 @@ func TestFilesOfPages(t *testing.T) {
 		if acceptsGzip(refused) {
 			t.Errorf("Accept-Encoding %q accepts gzip", refused)
 		}
+	}
+}
+
+// Pages name their files with a version, under which a browser keeps them and does not ask again.
+func TestFilesWithVersions(t *testing.T) {
+	cfg := config(t)
+	cfg.Assets = Assets()
+	s := serve(t, cfg)
+	version := ""
+	for _, path := range []string{"/", "/overlay/main"} {
+		page := s.do(http.MethodGet, path, "")
+		if page.Header.Get("Cache-Control") != "no-cache" {
+			t.Errorf("%s has Cache-Control %q", path, page.Header.Get("Cache-Control"))
+		}
+		files := regexp.MustCompile(`(?:href|src)="([^"]+)"`).FindAllStringSubmatch(page.body, -1)
+		if len(files) < 5 {
+			t.Fatalf("%s names %d files", path, len(files))
+		}
+		for _, file := range files {
+			name := strings.TrimPrefix(file[1], "..")
+			got := s.do(http.MethodGet, name, "")
+			if got.StatusCode != http.StatusOK || got.Header.Get("Cache-Control") != "public, max-age=31536000, immutable" {
+				t.Errorf("%s: status %d, Cache-Control %q", file[1], got.StatusCode, got.Header.Get("Cache-Control"))
+			}
+			version = strings.Split(name, "/")[2]
+		}
+	}
+	for path, status := range map[string]int{
+		"/assets/dashboard/app.js": http.StatusOK, "/assets/@older/dashboard/app.js": http.StatusOK, // a page of the relay before an update
+		"/assets/" + version + "/dashboard/missing.js": http.StatusNotFound, "/assets/" + version: http.StatusNotFound, "/assets/@older/": http.StatusNotFound,
+		"/assets/" + version + "/" + version + "/dashboard/app.js": http.StatusNotFound,
+	} {
+		if got := s.do(http.MethodGet, path, ""); got.StatusCode != status || strings.Contains(got.Header.Get("Cache-Control"), "immutable") {
+			t.Errorf("GET %s: status %d, Cache-Control %q", path, got.StatusCode, got.Header.Get("Cache-Control"))
+		}
+	}
+	if other := serve(t, config(t)).do(http.MethodGet, "/assets/"+version+"/dashboard/app.js", ""); strings.Contains(other.Header.Get("Cache-Control"), "immutable") {
+		t.Error("other files have the same version")
 	}
 }
 

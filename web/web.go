@@ -17,6 +17,7 @@ import (
 	"github.com/rs/zerolog"
 	"golang.org/x/time/rate"
 
+	"github.com/treatrelay/relay/internal/problem"
 	"github.com/treatrelay/relay/web/session"
 )
 
@@ -106,7 +107,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case !h.hosts.allow(r.Host):
 		refuse(w, r, wrongHost(r.Host))
 	case !plain(r.URL):
-		refuse(w, r, newProblem(http.StatusBadRequest, "usage", "the path of the request has empty or encoded parts that relay does not use", ""))
+		refuse(w, r, problem.New(http.StatusBadRequest, "usage", "the path of the request has empty or encoded parts that relay does not use", ""))
 	case path == Root || strings.HasPrefix(path, Root+"/"):
 		h.api(w, r)
 	case path == "/session":

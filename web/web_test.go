@@ -21,6 +21,7 @@ import (
 	"github.com/rs/zerolog"
 	"go.uber.org/goleak"
 
+	"github.com/treatrelay/relay/internal/problem"
 	"github.com/treatrelay/relay/web/session"
 )
 
@@ -298,9 +299,9 @@ func (s *site) do(method, path, body string, senders ...who) reply {
 }
 
 // problem decodes the problem that is the answer.
-func (r reply) problem(t testing.TB) problem {
+func (r reply) problem(t testing.TB) problem.Problem {
 	t.Helper()
-	var p problem
+	var p problem.Problem
 	if err := json.Unmarshal([]byte(r.body), &p); err != nil || p.Status != r.StatusCode || r.Header.Get("Content-Type") != "application/problem+json" {
 		t.Errorf("status %d, type %q: %q is no problem of that status (%v)", r.StatusCode, r.Header.Get("Content-Type"), r.body, err)
 	}

@@ -1,18 +1,16 @@
 package main
 
 import (
-	"bufio"
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/internal/hostiletest"
 	"github.com/treatrelay/relay/internal/simulator"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/web/webtest"
@@ -149,27 +147,6 @@ func TestDashboardControlsTheOverlay(t *testing.T) {
 	w.noSecrets(p)
 }
 
-// hostileTexts are those of the overlay's tests. Every one that runs as a script calls pwned.
-func hostileTexts(t *testing.T) (all []string) {
-	t.Helper()
-	f, err := os.Open(filepath.Join("..", "..", "web", "overlay", "testdata", "hostile.txt"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		var s string
-		if err := json.Unmarshal(lines.Bytes(), &s); err != nil {
-			t.Fatalf("%s: %v", lines.Bytes(), err)
-		}
-		all = append(all, s)
-	}
-	if len(all) < 100 {
-		t.Fatalf("only %d texts", len(all))
-	}
-	return all
-}
-
 // viewerTexts returns the texts of a treat in the order in which the dashboard shows them. A missing one is an element without text, or none.
 func viewerTexts(e *pipeline.Event) (texts []string) {
 	for _, text := range []*string{e.Data.Sender, e.Data.Title, e.Data.Message} {
@@ -189,7 +166,7 @@ func TestDashboardNeverShowsHTMLOfViewers(t *testing.T) {
 	p := w.start("--sink", "bot")
 	w.connected()
 	d := w.openDashboard(browser, api.Owner, webtest.Options{Width: 1440, Height: 1000, Script: `window.pwnedCount = 0; window.pwned = () => { window.pwnedCount++; };`})
-	corpus := hostileTexts(t)
+	corpus := hostiletest.Texts(t)
 	for i := range corpus {
 		treat := simulator.Treat{Sender: corpus[i], SenderType: "twitch", Title: corpus[(i+33)%len(corpus)], Message: &corpus[(i+66)%len(corpus)]}
 		if _, err := w.sim.Emit(treat); err != nil {

@@ -13,7 +13,6 @@ import (
 
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/datadir"
-	"github.com/treatrelay/relay/cmd/relay/internal/doctest"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/web/webtest"
@@ -132,7 +131,7 @@ func TestOverlayInTheBrowser(t *testing.T) {
 	w.awaitPages(0)
 	w.live.emit(9, 10)
 	w.delivered(10)
-	tab.WaitFor(`document.getElementById('box').childElementCount === 0`) // the alert of before stays for its time
+	tab.WaitFor(`document.getElementById('box').childElementCount === 0`)
 	if text := onScreen(); text != "" {
 		t.Errorf("without a key there is text on screen: %q", text)
 	}
@@ -142,6 +141,28 @@ func TestOverlayInTheBrowser(t *testing.T) {
 	if u, err := url.Parse(address); err != nil || strings.Contains(p.err.text(), u.Fragment) {
 		t.Errorf("the overlay's key is in the log (%v)", err)
 	}
+}
+
+// relay overlay revoke takes the alert on screen off the pages of the key at once.
+func TestOverlayRevokeInTheBrowser(t *testing.T) {
+	browser := webtest.Start(t)
+	w := newWorld(t, simulatedRealtime)
+	w.login()
+	w.pages()
+	w.configure(func(s *settings) { s.Overlays = map[string]overlaySettings{"main": {MinTime: "10m", MaxTime: "10m"}} })
+	p := w.start()
+	w.connected()
+	tab := browser.Open(w.relay(exit.OK, "overlay", "new", "main").out.text(), webtest.Options{Reduced: true})
+	w.awaitPages(1)
+	w.relay(exit.OK, "overlay", "test", "main", "--title", "Ramen")
+	tab.WaitFor(`document.querySelector('#box [data-field="title"]')?.textContent === 'Ramen'`)
+	w.relay(exit.OK, "overlay", "revoke", "main", "--all")
+	tab.WaitFor(`document.getElementById('box').childElementCount === 0 && document.body.innerText.trim() === ''`)
+	w.awaitPages(0)
+	if showing := w.overlays()[0].Showing; showing != nil {
+		t.Errorf("relay still shows %q", showing.Title)
+	}
+	p.stop()
 }
 
 // A file of relay overlay file waits for relay, and then is the page.
@@ -202,11 +223,8 @@ func TestDocumentedOverlayTheme(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, language := range []string{"html", "css"} {
-		blocks := doctest.Fenced(doctest.Read(t, "docs/overlay.md"), language)
-		if len(blocks) != 1 {
-			t.Fatalf("docs/overlay.md has %d blocks of %s, want 1", len(blocks), language)
-		}
-		if err := os.WriteFile(filepath.Join(folder, "custom."+language), []byte(blocks[0]), 0o600); err != nil {
+		block := markedBlock(t, "docs/overlay.md", "custom."+language)
+		if err := os.WriteFile(filepath.Join(folder, "custom."+language), []byte(block), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/treatrelay/relay/cmd/relay/internal/doctest"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/web/webtest"
 )
@@ -77,6 +78,15 @@ func TestExamplesOfServerSentEvents(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// docs/overlay.md shows the programs as they are.
+func TestDocumentedServerSentEvents(t *testing.T) {
+	for _, name := range []string{"examples/sse/index.html", "examples/sse/treats.mjs", "examples/sse/main.go"} {
+		if doctest.Read(t, name) != markedBlock(t, "docs/overlay.md", name) {
+			t.Errorf("docs/overlay.md does not have %s as it is", name)
+		}
 	}
 }
 

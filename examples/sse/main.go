@@ -1,8 +1,9 @@
-// Command sse prints treats as they come, from relay's stream of Server-Sent Events. After a lost connection it goes on where it was. In a
-// module of your own: go get github.com/tmaxmax/go-sse.
+// Command sse prints treats as they come. After a lost connection it goes on where it was. In a module of your own: go get
+// github.com/tmaxmax/go-sse.
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"log"
@@ -14,23 +15,23 @@ import (
 )
 
 func main() {
-	req, err := http.NewRequest(http.MethodGet, os.Getenv("RELAY_URL")+"/api/v1/events", http.NoBody)
+	req, err := http.NewRequest(http.MethodGet, os.Getenv("RELAY_URL")+"/api/v1/events?type=treatrelay.treat.v1", http.NoBody)
 	if err != nil {
 		log.Fatal(err)
 	}
-	req.Header.Set("Authorization", "Bearer "+os.Getenv("RELAY_KEY")) // never in the URL: that would be logged
-	client := sse.Client{Backoff: sse.Backoff{MaxInterval: 5 * time.Second}}
-	stream := client.NewConnection(req) // it sends Last-Event-ID when it connects again
-	stream.Buffer(nil, 16<<20)          // for the longest event
+	req.Header.Set("Authorization", "Bearer "+os.Getenv("RELAY_KEY")) // never in the URL: servers log those
+	client := sse.Client{Backoff: sse.Backoff{MaxRetries: -1}}        // the loop below connects again, whatever happened
+	stream := client.NewConnection(req)                               // it sends Last-Event-ID by itself
+	stream.Buffer(nil, 16<<20)                                        // for the longest event
 	stream.SubscribeMessages(func(m sse.Event) {
 		var event struct {
-			ID   string
 			Data struct{ Sender, Title string }
 		}
-		if err := json.Unmarshal([]byte(m.Data), &event); err != nil {
-			log.Fatal(err)
+		if err := json.Unmarshal([]byte(m.Data), &event); err == nil {
+			fmt.Println(cmp.Or(event.Data.Sender, "Somebody"), "sent", event.Data.Title)
 		}
-		fmt.Println(event.ID, event.Data.Sender, "sent", event.Data.Title)
 	})
-	log.Fatal(stream.Connect()) // until relay refuses the key
+	for ; ; time.Sleep(time.Second) {
+		log.Print(stream.Connect())
+	}
 }

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/treatrelay/relay/internal/problem"
 )
 
 // The limits of the handler.
@@ -23,15 +25,6 @@ const (
 	// maxPageID is the longest id of a page.
 	maxPageID = 64
 )
-
-// problem says why a request failed (RFC 9457), and what to do.
-type problem struct {
-	Type   string `json:"type"`
-	Title  string `json:"title"`
-	Status int    `json:"status"`
-	Detail string `json:"detail,omitempty"`
-	Fix    string `json:"fix,omitempty"`
-}
 
 // The names of problems.
 const (
@@ -59,27 +52,23 @@ type handler struct{ stages *Stages }
 
 // fail answers with a problem.
 func fail(w http.ResponseWriter, err error) {
-	p := problem{Status: http.StatusInternalServerError, Detail: err.Error()}
-	name := problemFailed
+	status, name, detail, fix := http.StatusInternalServerError, problemFailed, err.Error(), ""
 	switch {
 	case errors.Is(err, ErrNoOverlay):
-		p.Status, name, p.Fix = http.StatusNotFound, problemUnknown, "add it to overlays in relay.yaml, and reload"
+		status, name, fix = http.StatusNotFound, problemUnknown, "add it to overlays in relay.yaml, and reload"
 	case errors.Is(err, fs.ErrNotExist):
-		p.Status, name, p.Fix = http.StatusNotFound, problemFile, "put it in the overlay's folder"
-		p.Detail = "the overlay has no such file" // an error of the system names paths
+		status, name, fix = http.StatusNotFound, problemFile, "put it in the overlay's folder"
+		detail = "the overlay has no such file" // an error of the system names paths
 	case errors.Is(err, ErrNotShowing):
-		p.Status, name = http.StatusConflict, problemTurn
+		status, name = http.StatusConflict, problemTurn
 	case errors.Is(err, ErrTooManyPages):
-		p.Status, name = http.StatusServiceUnavailable, problemPages
+		status, name = http.StatusServiceUnavailable, problemPages
 	case errors.Is(err, ErrOtherAccounts):
-		p.Status, name = http.StatusForbidden, problemAccount
+		status, name = http.StatusForbidden, problemAccount
 	case errors.As(err, new(*usageError)):
-		p.Status, name = http.StatusBadRequest, problemUsage
+		status, name = http.StatusBadRequest, problemUsage
 	}
-	p.Type, p.Title = "urn:relay:problem:"+name, http.StatusText(p.Status)
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(p.Status)
-	_ = json.NewEncoder(w).Encode(p) // the client may be gone
+	problem.Send(w, status, problem.New(status, name, detail, fix))
 }
 
 // usageError means that a request is wrong.

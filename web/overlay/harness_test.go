@@ -11,50 +11,12 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/treatrelay/relay/internal/overlayjournal"
 	"github.com/treatrelay/relay/internal/stacktest"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/journal"
-	"github.com/treatrelay/relay/pipeline/journal/query"
 	"github.com/treatrelay/relay/web/overlay"
 )
-
-// feed reads a real journal.
-type feed struct{ j *journal.Journal }
-
-func (f feed) Follow(ctx context.Context, r overlay.FollowRequest, visit func(overlay.Event) error) error {
-	return query.Follow(ctx, f.j, query.FollowConfig{Accounts: r.Accounts, After: r.After, Since: r.Since}, func(e query.Event) error {
-		return visit(overlay.Event{Record: e.Record, Time: e.Time})
-	})
-}
-
-func (f feed) Find(ctx context.Context, number uint64, id string) (overlay.Event, error) {
-	filter := query.EventFilter{IDs: []string{id}}
-	if number > 0 {
-		filter = query.EventFilter{After: number - 1, Last: number}
-	}
-	for e, err := range query.Events(ctx, f.j, filter) {
-		return overlay.Event{Record: e.Record, Time: e.Time}, err
-	}
-	return overlay.Event{}, overlay.ErrNoTreat
-}
-
-func (f feed) Last(ctx context.Context) (uint64, error) { return f.j.LastNumber(ctx) }
-
-// store keeps values in the real state.
-type store struct{ state journal.State }
-
-func (s store) Get(ctx context.Context, key string) ([]byte, error) {
-	value, _, err := s.state.Get(ctx, key)
-	if errors.Is(err, journal.ErrNoKey) {
-		return nil, nil
-	}
-	return value, err
-}
-
-func (s store) Put(ctx context.Context, key string, value []byte) error {
-	_, err := s.state.Put(ctx, key, value, journal.AnyRevision)
-	return err
-}
 
 // name is that of the overlay in most tests.
 const name = "main"
@@ -106,7 +68,7 @@ func newWorld(t *testing.T, dir string) *world {
 	}
 	return &world{
 		t: t, stack: stack,
-		config: overlay.Config{Feed: feed{stack.Journal}, Store: store{stack.State}, Files: dir, Location: time.UTC, Log: stacktest.Logger(t)},
+		config: overlay.Config{Feed: overlayjournal.Feed(stack.Journal), Store: overlayjournal.Store(stack.State), Files: dir, Location: time.UTC, Log: stacktest.Logger(t)},
 	}
 }
 

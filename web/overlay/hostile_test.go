@@ -1,7 +1,6 @@
 package overlay_test
 
 import (
-	"bufio"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -10,32 +9,12 @@ import (
 	"time"
 
 	"github.com/treatrelay/relay/internal/displaytext"
+	"github.com/treatrelay/relay/internal/hostiletest"
 	"github.com/treatrelay/relay/internal/stacktest"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/web/overlay"
 	"github.com/treatrelay/relay/web/webtest"
 )
-
-// hostile returns the strings of testdata/hostile.txt, each a JSON string. Every one that runs as a script calls pwned.
-func hostile(t *testing.T) (all []string) {
-	t.Helper()
-	f, err := os.Open(filepath.Join("testdata", "hostile.txt"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		var s string
-		if err := json.Unmarshal(lines.Bytes(), &s); err != nil {
-			t.Fatalf("%s: %v", lines.Bytes(), err)
-		}
-		all = append(all, s)
-	}
-	if len(all) < 100 {
-		t.Fatalf("only %d strings", len(all))
-	}
-	return all
-}
 
 // watchScripts notes whether a script has run.
 const watchScripts = `window.pwnedCount = 0; window.pwned = () => { window.pwnedCount++; };
@@ -47,7 +26,7 @@ const shape = `[...document.querySelectorAll('#box *')].map((e) => e.tagName + (
 // No text of a viewer becomes an element or runs.
 func TestTextsNeverBecomeHTML(t *testing.T) {
 	s := newSite(t, lasting)
-	corpus := hostile(t)
+	corpus := hostiletest.Texts(t)
 	tab := s.page("volume=0&speech=1", webtest.Options{Script: watchScripts, Reduced: true})
 	want := ""
 	for i := range corpus {
@@ -88,7 +67,7 @@ func TestTextsNeverBecomeHTML(t *testing.T) {
 func TestTickerNeverBecomesHTML(t *testing.T) {
 	s := newSite(t)
 	tab := s.page("widget=ticker", webtest.Options{Script: watchScripts, Reduced: true})
-	corpus := hostile(t)
+	corpus := hostiletest.Texts(t)
 	for at := 0; at < len(corpus); at += 20 {
 		some := corpus[at:min(at+20, len(corpus))]
 		for i, text := range some {

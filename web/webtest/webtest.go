@@ -18,6 +18,7 @@ import (
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/inspector"
 	browserlog "github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
@@ -80,6 +81,16 @@ func find() (string, error) {
 		}
 	}
 	return "", first
+}
+
+// ClearCache removes all files of pages that the browser keeps.
+func (b *Browser) ClearCache() {
+	b.t.Helper()
+	ctx, stop := chromedp.NewContext(b.ctx) // a tab of its own
+	defer stop()
+	if _, err := chromedp.Call(ctx, network.ClearBrowserCache, cdp.Empty{}); err != nil {
+		b.t.Fatalf("clear the browser's cache: %v", err)
+	}
 }
 
 // Tab is an open page.

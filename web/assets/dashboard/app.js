@@ -3,6 +3,7 @@
 import { html, render, useEffect, useState } from '../vendor/htm/standalone.mjs';
 import { change, get, onSignedOut, pauseFor } from './api.js';
 import { role, status } from './data.js';
+import { early } from './first.js';
 import { linkToken, parseRoute } from './route.js';
 import { Shell } from './shell.js';
 import { SignIn } from './signin.js';
@@ -24,7 +25,7 @@ async function signIn() {
     }
   }
   try {
-    role.set((await get('/session')).role);
+    role.set((await (early('/session') ?? get('/session'))).role);
   } catch (error) {
     if (/** @type {any} */ (error).status !== 401) failure ??= error;
     role.set(null);

@@ -1,6 +1,7 @@
 // What the dashboard knows of relay, for all its views.
 
 import { follow, get, lines, part, pauseFor } from './api.js';
+import { early } from './first.js';
 import { Rates } from './rates.js';
 import { Ring } from './rows.js';
 import { Poll, Store } from './store.js';
@@ -14,7 +15,7 @@ export const rates = new Rates();
 /** status is how relay is. @type {Poll<import('./types.js').Status>} */
 export const status = new Poll(async (signal) => {
   /** @type {import('./types.js').Status} */
-  const answer = await get('status', {}, signal);
+  const answer = await (early('status') ?? get('status', {}, signal));
   rates.add(Date.parse(answer.time), Object.fromEntries(answer.sinks.map((s) => [s.sink, s.delivered])));
   return answer;
 }, 2000);

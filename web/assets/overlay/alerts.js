@@ -90,7 +90,7 @@ export class Alerts {
 
 // Showing is one alert on screen.
 class Showing {
-  #root; #player; #settings; #since = performance.now(); #ended; #end; #gone; #leave;
+  #root; #player; #settings; #since = performance.now(); #over = false; #ended; #end; #gone; #leave;
 
   constructor(root, player, settings) {
     this.#root = root;
@@ -100,16 +100,20 @@ class Showing {
     this.#gone = new Promise((resolve) => { this.#leave = resolve; });
   }
 
-  end() { this.#end(); }
+  end() {
+    this.#over = true;
+    this.#end();
+  }
 
   // endSoon ends the alert, but not before it could be read, and waits until it is gone.
   async endSoon() {
     await Promise.race([this.#gone, sleep(SHORTEST - (performance.now() - this.#since))]);
-    this.#end();
+    this.end();
     await this.#gone;
   }
 
   async run(element, alert, duration) {
+    if (this.#over) return; // hidden while its picture was loading
     this.#root.replaceChildren(element);
     fit(this.#root, element);
     element.dataset.state = 'in';

@@ -6,7 +6,7 @@ const LONGEST_SPEECH = 25_000; // relay allows 30 s
 const SILENT_START = 2_000; // a voice that has not begun by then does not come
 
 export class Player {
-  #link; #settings = null; #sound = null;
+  #link; #settings = null; #sound = null; #endSpeech = () => {};
 
   constructor(link) {
     this.#link = link;
@@ -28,10 +28,12 @@ export class Player {
     if (this.#settings.speech) await this.#speak(words.spoken(alert));
   }
 
+  // stop silences sound and speech. What waits for the speech goes on, whether or not the browser reports its end.
   stop() {
     this.#sound?.pause();
     this.#sound = null;
     globalThis.speechSynthesis?.cancel();
+    this.#endSpeech();
   }
 
   async #playSound() {
@@ -52,6 +54,7 @@ export class Player {
     utterance.lang = this.#settings.speech_language;
     utterance.volume = this.#volume();
     await new Promise((resolve) => {
+      this.#endSpeech = resolve;
       const silent = setTimeout(resolve, SILENT_START);
       utterance.onstart = () => clearTimeout(silent);
       utterance.onend = resolve;

@@ -4,6 +4,7 @@ const FIRST_PAUSE = 250; // milliseconds
 const LONGEST_PAUSE = 10_000;
 const SILENCE = 40_000; // relay sends something every 15 s
 const REPORT_TIME = 2_000;
+const REFUSED = [401, 403, 404]; // the key is revoked or for other accounts, or the overlay is gone
 
 export const sleep = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
 
@@ -51,6 +52,7 @@ export class Link {
     let watchdog = setTimeout(() => connection.abort(), SILENCE);
     try {
       const response = await this.#fetch('stage?' + this.#query, { signal: connection.signal });
+      if (REFUSED.includes(response.status)) this.#listeners.refused?.();
       if (!response.ok) return;
       const reader = response.body.getReader();
       const decoder = new TextDecoder();

@@ -45,6 +45,13 @@ function apply(fromServer) {
   }
 }
 
+// blank takes everything off the screen. The settings that come with the next connection bring the widgets back.
+function blank() {
+  alerts.hide();
+  for (const widget of ['ticker', 'counter']) document.getElementById(widget).hidden = true;
+}
+
+link.on('refused', blank);
 link.on('settings', (settings) => {
   apply(settings);
   if (document.visibilityState !== 'visible') tellVisible(false);

@@ -19,6 +19,7 @@ import (
 
 	"github.com/treatrelay/relay/auth/advice"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/internal/problem"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/intake"
 	"github.com/treatrelay/relay/pipeline/journal"
@@ -78,8 +79,8 @@ func (c *Client) send(ctx context.Context, method, path string, query url.Values
 		return resp, nil
 	}
 	defer resp.Body.Close() //nolint:errcheck // it was only read
-	p := &Problem{Title: http.StatusText(resp.StatusCode), Status: resp.StatusCode}
-	if media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); media == MediaProblem {
+	p := &Problem{Details: problem.Details{Title: http.StatusText(resp.StatusCode), Status: resp.StatusCode}}
+	if media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); media == problem.MediaType {
 		if err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(p); err != nil {
 			return nil, c.lost(ctx, err)
 		}

@@ -68,4 +68,4 @@ func TestDocsHaveTheProblemsOverHTTP(t *testing.T) {
 }
 
 // problemName matches the name of a problem where it is made, or declared.
-var problemName = regexp.MustCompile(`(?:newProblem\(http\.Status\w+, |\tproblem\w+ += )"([a-z-]+)"`)
+var problemName = regexp.MustCompile(`(?:problem\.New\(http\.Status\w+, |\tproblem\w+ += )"([a-z-]+)"`)

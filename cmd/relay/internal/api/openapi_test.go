@@ -15,6 +15,7 @@ import (
 	"github.com/invopop/jsonschema"
 
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
+	"github.com/treatrelay/relay/internal/problem"
 )
 
 var update = flag.Bool("update", false, "write docs/openapi.json")
@@ -151,7 +152,7 @@ func (c *components) operation(o *api.Operation) object {
 	}
 	op := object{
 		"summary": o.Summary, "parameters": params, "x-role": o.Role.String(),
-		"responses": object{status: success, "default": object{"description": "why it failed", "content": content(api.MediaProblem, c.schema(api.Problem{}))}},
+		"responses": object{status: success, "default": object{"description": "why it failed", "content": content(problem.MediaType, c.schema(api.Problem{}))}},
 	}
 	if o.Request != nil {
 		op["requestBody"] = object{"required": true, "content": content("application/json", c.schema(o.Request))}

@@ -2,26 +2,20 @@ package api
 
 import (
 	"errors"
-	"net/http"
 
 	"github.com/treatrelay/relay/auth/advice"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/internal/problem"
 )
 
 // Problem says why a request failed (RFC 9457), and what to do about it. It is an [advice.Adviser].
 type Problem struct {
-	Type   string `json:"type" jsonschema_description:"urn:relay:problem: and a name; empty or about:blank if only the status is known"`
-	Title  string `json:"title"`
-	Status int    `json:"status"`
-	Detail string `json:"detail,omitempty" jsonschema_description:"what failed and why, in one line"`
-	Code   int    `json:"code,omitempty" jsonschema_description:"exit code of a command that fails with this problem"`
+	problem.Details
+	Code int `json:"code,omitempty" jsonschema_description:"exit code of a command that fails with this problem"`
 	// Errors are about single fields of the request.
 	Errors []FieldError `json:"errors,omitempty"`
 	Hint
 }
-
-// MediaProblem is the media type of a [Problem].
-const MediaProblem = "application/problem+json"
 
 // Error returns the detail, and what to do.
 func (p *Problem) Error() string {
@@ -35,10 +29,8 @@ func (p *Problem) Error() string {
 	return text
 }
 
-// The names of problems. A [Problem.Type] is problemPrefix and a name.
+// The names of problems.
 const (
-	problemPrefix = "urn:relay:problem:"
-
 	ProblemUsage        = "usage"         // the request is wrong
 	ProblemUnknownEvent = "unknown-event" // neither the journal nor the log of attempts has the event
 	ProblemUnknownSink  = "unknown-sink"
@@ -75,7 +67,7 @@ func (p *Problem) ExitCode() int {
 
 // NewProblem returns a problem with a status and one of the names of [Problems]. detail is what failed and why, in one line.
 func NewProblem(status int, name, detail string) *Problem {
-	return &Problem{Type: problemPrefix + name, Title: http.StatusText(status), Status: status, Detail: detail}
+	return &Problem{Details: problem.Of(status, name, detail)}
 }
 
 // WithFix adds what to do about a problem.
@@ -93,5 +85,5 @@ func (p *Problem) WithCode(code int) *Problem {
 // Is reports whether err is a problem with that name.
 func Is(err error, name string) bool {
 	var p *Problem
-	return errors.As(err, &p) && p.Type == problemPrefix+name
+	return errors.As(err, &p) && p.Named(name)
 }

@@ -3,7 +3,6 @@ package overlays
 
 import (
 	"context"
-	"errors"
 	"maps"
 	"net/http"
 	"strings"
@@ -11,8 +10,8 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/treatrelay/relay/internal/overlayjournal"
 	"github.com/treatrelay/relay/pipeline/journal"
-	"github.com/treatrelay/relay/pipeline/journal/query"
 	"github.com/treatrelay/relay/web"
 	"github.com/treatrelay/relay/web/overlay"
 )
@@ -43,7 +42,7 @@ func Open(ctx context.Context, c Config) (*Service, error) {
 	}
 	var err error
 	s.Stages, err = overlay.NewStages(ctx, overlay.Config{
-		Feed: feed{c.Journal}, Store: store{c.Journal.State()}, Files: c.Files, Log: c.Log,
+		Feed: overlayjournal.Feed(c.Journal), Store: overlayjournal.Store(c.Journal.State()), Files: c.Files, Log: c.Log,
 	}, s.settings)
 	return s, err
 }
@@ -108,47 +107,4 @@ type keys struct{ stages *overlay.Stages }
 func (k keys) Check(_ context.Context, key string) (web.Overlay, bool) {
 	name, account, ok := k.stages.Check(key)
 	return web.Overlay{Name: name, Account: account}, ok
-}
-
-// feed reads a journal.
-type feed struct{ journal *journal.Journal }
-
-// Follow implements [overlay.Feed].
-func (f feed) Follow(ctx context.Context, r overlay.FollowRequest, visit func(overlay.Event) error) error {
-	return query.Follow(ctx, f.journal, query.FollowConfig{Accounts: r.Accounts, After: r.After, Since: r.Since}, func(e query.Event) error {
-		return visit(overlay.Event{Record: e.Record, Time: e.Time})
-	})
-}
-
-// Find implements [overlay.Feed].
-func (f feed) Find(ctx context.Context, number uint64, id string) (overlay.Event, error) {
-	filter := query.EventFilter{IDs: []string{id}}
-	if number > 0 {
-		filter = query.EventFilter{After: number - 1, Last: number}
-	}
-	for e, err := range query.Events(ctx, f.journal, filter) {
-		return overlay.Event{Record: e.Record, Time: e.Time}, err
-	}
-	return overlay.Event{}, overlay.ErrNoTreat
-}
-
-// Last implements [overlay.Feed].
-func (f feed) Last(ctx context.Context) (uint64, error) { return f.journal.LastNumber(ctx) }
-
-// store keeps values in a journal's state.
-type store struct{ state journal.State }
-
-// Get implements [overlay.Store].
-func (s store) Get(ctx context.Context, key string) ([]byte, error) {
-	value, _, err := s.state.Get(ctx, key)
-	if errors.Is(err, journal.ErrNoKey) {
-		return nil, nil
-	}
-	return value, err
-}
-
-// Put implements [overlay.Store].
-func (s store) Put(ctx context.Context, key string, value []byte) error {
-	_, err := s.state.Put(ctx, key, value, journal.AnyRevision)
-	return err
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/starter"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/cmd/relay/internal/version"
+	"github.com/treatrelay/relay/internal/problem"
 	"github.com/treatrelay/relay/sinks"
 )
 
@@ -169,8 +170,4 @@ func answer(w http.ResponseWriter, status int, v any) {
 	_ = json.NewEncoder(w).Encode(v) // the browser may have left
 }
 
-func fail(w http.ResponseWriter, p *api.Problem) {
-	w.Header().Set("Content-Type", api.MediaProblem)
-	w.WriteHeader(p.Status)
-	_ = json.NewEncoder(w).Encode(p) // the browser may have left
-}
+func fail(w http.ResponseWriter, p *api.Problem) { problem.Send(w, p.Status, p) }

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
+	"github.com/treatrelay/relay/internal/problem"
 )
 
 // What only a relay that runs can do is refused without one, with what to do.
@@ -59,7 +60,7 @@ func TestWrongRequests(t *testing.T) {
 			r.must(err)
 			resp, err := http.DefaultClient.Do(req)
 			r.must(err)
-			if typ := resp.Header.Get("Content-Type"); resp.StatusCode != tt.status || typ != api.MediaProblem {
+			if typ := resp.Header.Get("Content-Type"); resp.StatusCode != tt.status || typ != problem.MediaType {
 				r.Errorf("%s %s: %d, %s", tt.method, tt.path, resp.StatusCode, typ)
 			}
 			r.must(resp.Body.Close())

@@ -16,6 +16,7 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
+	"github.com/treatrelay/relay/internal/problem"
 	"github.com/treatrelay/relay/pipeline"
 	"github.com/treatrelay/relay/pipeline/delivery/digests"
 	"github.com/treatrelay/relay/pipeline/delivery/rules"
@@ -118,9 +119,7 @@ func (s *server) handlers() map[string]handler {
 // fail answers with a problem. It must not be called after the answer has begun.
 func (s *server) fail(w http.ResponseWriter, err error) {
 	p := s.problem(err)
-	w.Header().Set("Content-Type", api.MediaProblem)
-	w.WriteHeader(p.Status)
-	_ = json.NewEncoder(w).Encode(p) // the client may have left
+	problem.Send(w, p.Status, p)
 }
 
 // problem returns an error in the form of the API.
