@@ -13,7 +13,7 @@ const ROW = 60; // pixels, as in dashboard.css
 /** Treats is a list that grows at its top. While somebody reads further down, points at it or has the focus in it, it stands still and counts what is new. */
 export function Treats() {
   const { connected, total, loaded } = useStore(feed);
-  const [held, setHeld] = useState(/** @type {{total: number, treats: import('./data.js').Treat[]}|null} */ (null));
+  const [held, setHeld] = useState(/** @type {{total: number, treats: import('./feed.js').Treat[]}|null} */ (null));
   const reasons = useRef(/** @type {Record<string, boolean>} */ ({}));
   const section = useRef(/** @type {any} */ (null));
   const hold = (/** @type {string} */ reason, /** @type {boolean} */ on) => {
@@ -41,7 +41,7 @@ export function Treats() {
   </section>`;
 }
 
-/** TreatRow is one treat. @param {{treat: import('./data.js').Treat}} props */
+/** TreatRow is one treat. @param {{treat: import('./feed.js').Treat}} props */
 function TreatRow({ treat: { event } }) {
   const { sender, title, message, account } = event.data;
   return html`<a class="treat" href=${routeTo('event', event.id)}>
