@@ -27,6 +27,12 @@ type login struct {
 	Password string `json:"password"`
 }
 
+// loggedOut is the answer to the question who is logged in, if nobody is.
+type loggedOut struct {
+	*problem.Problem
+	Password bool `json:"password"` // there is one to log in with
+}
+
 // session serves /session: who is logged in, logging in and logging out.
 func (h *handler) session(w http.ResponseWriter, r *http.Request) {
 	if p := h.sameOrigin(r); p != nil {
@@ -37,7 +43,7 @@ func (h *handler) session(w http.ResponseWriter, r *http.Request) {
 	case http.MethodGet, http.MethodHead:
 		role := h.Sessions.Role(session.Token(r))
 		if !role.LogsIn() {
-			refuse(w, r, h.notLoggedIn())
+			problem.Send(w, http.StatusUnauthorized, loggedOut{h.notLoggedIn(), h.Sessions.HasPassword()})
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")

@@ -23,6 +23,10 @@ func (d dashboard) accessible(t *testing.T, where, axe string) {
 		(r) => { window.violations = r.passes.length < 5 ? ['axe has looked at too little'] : r.violations.flatMap((v) => v.nodes.map((n) => v.id + ': ' + n.target.join(' ') + ': ' + n.html.slice(0, 200) + ': ' + n.failureSummary)); },
 		(e) => { window.violations = [String(e)]; }), null)`, &none)
 	d.WaitFor("window.violations && document.getAnimations().every((a) => a.playState !== 'running' || a.effect.getComputedTiming().iterations === Infinity)")
+	var wide int
+	if d.Eval("document.documentElement.scrollWidth - document.documentElement.clientWidth", &wide); wide > 0 {
+		t.Errorf("%s: the page scrolls sideways, by %d pixels", where, wide)
+	}
 	var violations []string
 	d.Eval("window.violations", &violations)
 	for _, v := range violations {
@@ -54,7 +58,7 @@ func looks() (all []look) {
 	for _, theme := range []string{"light", "dark"} {
 		for _, o := range []look{
 			{device: "desktop", options: webtest.Options{Width: 1440, Height: 1000}},
-			{device: "phone", options: webtest.Options{Width: 390, Height: 844}},
+			{device: "phone", options: webtest.Options{Width: 360, Height: 780}},
 		} {
 			o.theme, o.options.Reduced = theme, true
 			o.options.Script = "try { localStorage.setItem('relay.theme', '" + theme + "'); } catch {}"

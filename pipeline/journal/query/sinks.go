@@ -148,6 +148,8 @@ type Survey struct {
 	Oldest time.Time // when the oldest entry was journaled; zero: the journal is empty
 	// Backlogs holds the backlog of each sink that has a cursor.
 	Backlogs map[string]Backlog
+	// DeadLetters counts those of each sink that has some, with or without a cursor.
+	DeadLetters map[string]uint64
 }
 
 // Newest is the newest event of an account.
@@ -168,8 +170,7 @@ func TakeSurvey(ctx context.Context, j *journal.Journal) (s Survey, err error) {
 	if len(oldest) > 0 {
 		s.Oldest = oldest[0].Time
 	}
-	dead, err := j.DeadLetterCounts(ctx)
-	if err != nil {
+	if s.DeadLetters, err = j.DeadLetterCounts(ctx); err != nil {
 		return s, err
 	}
 	cursors, err := j.Cursors(ctx)
@@ -181,7 +182,7 @@ func TakeSurvey(ctx context.Context, j *journal.Journal) (s Survey, err error) {
 		if err != nil {
 			return s, err
 		}
-		b.DeadLetters = dead[sink]
+		b.DeadLetters = s.DeadLetters[sink]
 		s.Backlogs[sink] = b
 	}
 	return s, nil

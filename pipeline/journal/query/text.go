@@ -24,10 +24,13 @@ func newTextFilter(text string) *textFilter {
 	return t
 }
 
+// dottedI is the folded form of the Turkish capital letter İ, for which most keyboards have only an i.
+const dottedI = "i\u0307"
+
 // folded returns a text in the form in which texts are compared: composed, and without the difference of upper and lower
 // case.
 func (t *textFilter) folded(text string) string {
-	return norm.NFC.String(t.fold.String(norm.NFC.String(text)))
+	return norm.NFC.String(strings.ReplaceAll(t.fold.String(norm.NFC.String(text)), dottedI, "i"))
 }
 
 // matches reports whether the sender, the title or the message of an event contains the text.

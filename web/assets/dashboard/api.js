@@ -11,13 +11,14 @@ const LONGEST_GAP = 120_000;
 
 /** ApiError says why a request failed, and what to do. */
 export class ApiError extends Error {
-  /** @param {{type?: string, title?: string, status?: number, detail?: string, fix?: string, errors?: {field: string, detail: string}[]}} problem */
+  /** @param {{type?: string, title?: string, status?: number, detail?: string, fix?: string, password?: boolean, errors?: {field: string, detail: string}[]}} problem */
   constructor(problem) {
     super(problem.detail || problem.title || 'relay refused the request');
     this.type = (problem.type ?? '').replace('urn:relay:problem:', '');
     this.status = problem.status ?? 0;
     this.fix = problem.fix ?? '';
     this.errors = problem.errors ?? [];
+    this.password = problem.password ?? true;
   }
 
   /** offline reports whether relay did not answer at all. */
@@ -30,7 +31,7 @@ let signedOut = () => {};
 /** onSignedOut sets what happens when the session has ended. @param {() => void} f */
 export function onSignedOut(f) { signedOut = f; }
 
-/** @typedef {Record<string, string|number|boolean|undefined>} Query */
+/** @typedef {Record<string, string|number|boolean|undefined|(string|number)[]>} Query */
 
 /**
  * address returns the URL of a path below the API's root. Parts of a path are to be escaped with [part].
@@ -40,7 +41,9 @@ export function onSignedOut(f) { signedOut = f; }
 function address(path, query = {}) {
   const search = new URLSearchParams();
   for (const [name, value] of Object.entries(query)) {
-    if (value !== undefined && value !== '') search.set(name, String(value));
+    for (const one of Array.isArray(value) ? value : [value]) {
+      if (one !== undefined && one !== '') search.append(name, String(one));
+    }
   }
   const text = search.toString();
   return (path.startsWith('/') ? path : ROOT + path) + (text === '' ? '' : '?' + text);

@@ -1,9 +1,9 @@
 // The dashboard: who is signed in, and which view is on screen.
 
 import { html, render, useEffect, useState } from '../vendor/htm/standalone.mjs';
-import { change, get, onSignedOut, pauseFor } from './api.js';
-import { role, status } from './data.js';
-import { early } from './first.js';
+import { change, onSignedOut, pauseFor } from './api.js';
+import { readRole, role, status } from './data.js';
+import { signedIn } from './first.js';
 import { linkToken, parseRoute } from './route.js';
 import { Shell } from './shell.js';
 import { SignIn } from './signin.js';
@@ -24,13 +24,8 @@ async function signIn() {
       failure = error;
     }
   }
-  try {
-    role.set((await (early('/session') ?? get('/session'))).role);
-  } catch (error) {
-    if (/** @type {any} */ (error).status !== 401) failure ??= error;
-    role.set(null);
-  }
-  return failure;
+  const unknown = await readRole();
+  return failure ?? unknown;
 }
 
 /** App draws the sign-in page or the view that the address names. @param {{failure?: any}} props */
@@ -66,7 +61,7 @@ function Main({ route, role: who }) {
 }
 
 // The first picture waits a moment for what it shows, so that nothing moves when that arrives.
-const first = linkToken(location.hash) === '' ? status.refresh() : undefined;
+const first = signedIn ? status.refresh() : undefined;
 const failure = await signIn();
 if (role.value) await Promise.race([first ?? status.refresh(), pauseFor(FIRST)]);
 render(html`<${App} failure=${failure} />`, /** @type {HTMLElement} */ (document.getElementById('app')));

@@ -29,7 +29,7 @@ export function Attempts({ route: { query } }) {
     <section class="card"><${Filters} key=${key} view="attempts" query=${query} fields=${fields} action="Filter" />
       ${error && html`<${Failure} error=${error} retry=${reload} />`}
       ${!data && busy ? html`<${Loading} rows=${6} />`
-        : attempts.length === 0 ? html`<${Empty} icon="attempts" title="No attempts">None matches.</${Empty}>`
+        : !data ? null : attempts.length === 0 ? html`<${Empty} icon="attempts" title="No attempts">None matches.</${Empty}>`
         : html`<div class="table"><table class="fold" aria-busy=${busy}><thead><tr><th scope="col">Time</th><th scope="col">Sink</th>
           <th scope="col">Outcome</th><th scope="col">Answer</th><th scope="col" class="end">Took</th><th scope="col">Event</th></tr></thead>
           <tbody>${attempts.map((a) => html`<tr key=${a.number}><td class="nowrap"><${When} time=${a.time} /></td>

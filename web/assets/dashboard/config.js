@@ -17,7 +17,7 @@ export function Configuration() {
   const warnings = view?.warnings ?? [];
   const faulty = view && (faults.length > 0 || view.problem);
   return html`<div class="heading"><h1>Configuration</h1>
-    <p class="dim">Change it in its file; relay loads it again on SIGHUP, or by itself with --watch</p>
+    <p class="dim">Change it in its file. A restart of relay takes it over; relay --watch does at once.</p>
       <div class="actions"><${Button} icon="again" onClick=${reload}>Refresh</${Button}></div></div>
     ${error && html`<${Failure} error=${error} retry=${reload} />`}
     ${!view && !error && html`<${Loading} rows=${6} />`}
@@ -26,12 +26,16 @@ export function Configuration() {
         ${faults.length === 0 && html`<p>${view.problem}</p>`}</div></div>`}
     ${faults.length > 0 && html`<${Places} id="faults-title" title=${plural(faults.length, 'fault')} all=${faults} />`}
     ${warnings.length > 0 && html`<${Places} id="warnings-title" title=${plural(warnings.length, 'warning')} all=${warnings} />`}
+    ${view?.changed && !faulty && html`<div class="notice warn" role="status"><${Icon} name="warn" /><div>
+      <p><strong>The file has changed since relay loaded it.</strong> Below is what relay runs with. A restart takes the file over.</p></div></div>`}
+    ${view?.restart?.length > 0 && html`<div class="notice warn" role="status"><${Icon} name="warn" /><div>
+      <p><strong>relay uses these sections from its next start on:</strong> ${view?.restart?.join(', ')}.</p></div></div>`}
     ${view && warnings.length === 0 && !faulty && html`<section class="card allgood"><${Icon} name="check" /><p><strong>No faults.</strong>
       </p></section>`}
     ${view && html`<section class="card" aria-labelledby="source-title"><header>
       <h2 id="source-title">${view.path ? html`<code>${view.path}</code>` : 'Simulation'}</h2>
       ${view.path && html`<span class="end"><${CopyButton} text=${view.path} label="Copy the path" /></span>`}</header>
-      <p class="dim note">${faulty ? 'What relay runs with, and not the file as it is now' : 'What relay runs with'}: defaults are filled in, and secrets are hidden.</p>
+      <p class="dim note">${view.changed ? 'What relay runs with, and not the file as it is now' : 'What relay runs with'}: defaults are filled in, and secrets are hidden.</p>
       <div class="source" tabindex="0" role="region" aria-label="Text of the configuration">
         <ol>${view.text.replace(/\n$/, '').split('\n').map((line) => html`<li><span>${
         markLine(line).map((p) => (p.kind === 'plain' ? p.text : html`<span class=${p.kind}>${p.text}</span>`))}</span></li>`)}</ol></div>

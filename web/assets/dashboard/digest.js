@@ -9,6 +9,7 @@ import { plural } from './format.js';
 import { TreatTable } from './history.js';
 import { useLoad } from './page.js';
 import { routeTo } from './route.js';
+import { clock } from './store.js';
 import { Button, Empty, Failure, Loading, When } from './ui.js';
 
 /** DigestPage shows a digest by its id. @param {{route: import('./route.js').Route}} props */
@@ -38,7 +39,7 @@ export function DigestPage({ route: { argument: id } }) {
 function Summary({ digest: d }) {
   return html`<section class="card event-head" aria-label="Summary">
     <p class="who">${plural(d.count, 'treat')} for ${d.account}</p>
-    <p class="dim">Sent ${period(d, Date.now())}, found <${When} time=${d.time} /></p>
+    <p class="dim">Sent ${period(d, clock.now())}, found <${When} time=${d.time} /></p>
     <p><strong>${d.sink}</strong> <${DigestState} digest=${d} />${' '}
       <a href=${routeTo('attempts', '', { id: d.id })}>${plural(d.attempts, 'attempt')}</a>
       ${d.dead_letter && html` <a href=${routeTo('deadletters', '', { sink: d.sink })}>Dead letter ${d.dead_letter}</a>`}</p>

@@ -7,6 +7,7 @@ import { Filters, timeFields } from './filters.js';
 import { plural, shortTime } from './format.js';
 import { apiTime, useLoad, useNames } from './page.js';
 import { routeTo } from './route.js';
+import { clock } from './store.js';
 import { Button, Empty, Failure, Loading, Pill, When } from './ui.js';
 
 const NEWEST = 100;
@@ -40,14 +41,14 @@ export function Digests({ route: { query } }) {
     <section class="card"><${Filters} key=${key} view="digests" query=${query} fields=${fields} action="Filter" />
       ${error && html`<${Failure} error=${error} retry=${reload} />`}
       ${!data && busy ? html`<${Loading} rows=${4} />`
-        : digests.length === 0 ? html`<${Empty} icon="digests" title="No digests">${Object.keys(query).length > 0 ? 'None matches.' : 'relay has not found missed treats for a sink with digests.'}</${Empty}>`
+        : !data ? null : digests.length === 0 ? html`<${Empty} icon="digests" title="No digests">${Object.keys(query).length > 0 ? 'None matches.' : 'relay has not found missed treats for a sink with digests.'}</${Empty}>`
         : html`<div class="table"><table class="fold" aria-busy=${busy}><thead><tr><th scope="col">Time</th><th scope="col">Sink</th>
           <th scope="col">Outcome</th><th scope="col" class="end">Treats</th><th scope="col">Sent</th><th scope="col">Account</th></tr></thead>
           <tbody>${digests.map((d) => html`<tr key=${d.id}><td class="nowrap"><a href=${routeTo('digest', d.id)}><${When} time=${d.time} /></a></td>
             <td class="nowrap"><strong>${d.sink}</strong></td>
             <td class="text"><${DigestState} digest=${d} />${d.state !== 'delivered' && d.reason && html`<div class="clamp dim" title=${d.reason}>${brief(d.reason)}</div>`}</td>
             <td class="end">${d.count}<span class="phone-only">${d.count === 1 ? 'treat' : 'treats'}</span></td>
-            <td class="nowrap">${period(d, Date.now())}</td><td class="nowrap dim">${d.account}</td></tr>`)}</tbody></table></div>
+            <td class="nowrap">${period(d, clock.now())}</td><td class="nowrap dim">${d.account}</td></tr>`)}</tbody></table></div>
           <div class="table-foot">
             <span role="status">${digests.length >= NEWEST ? `The newest ${NEWEST}` : plural(digests.length, 'digest')}</span></div>`}
     </section>`;

@@ -1,8 +1,8 @@
 // The page of one event: its content, its way through relay, and what can be done with it.
 
-import { html, useEffect, useState } from '../vendor/htm/standalone.mjs';
+import { html, useState } from '../vendor/htm/standalone.mjs';
 import { change, lines, part } from './api.js';
-import { trace } from './data.js';
+import { status, trace } from './data.js';
 import { duration, plural } from './format.js';
 import { useLoad, useNames } from './page.js';
 import { routeTo } from './route.js';
@@ -18,11 +18,7 @@ export function EventPage({ route: { argument: id }, role }) {
     const journaled = found?.steps.find((s) => s.event);
     const [item] = journaled || !found ? [] : await lines('history', { id, limit: 1 }, { signal });
     return { trace: found, event: journaled?.event ?? item?.event };
-  });
-  useEffect(() => {
-    const timer = setInterval(() => { if (!document.hidden) reload(); }, EVERY);
-    return () => clearInterval(timer);
-  }, [id]);
+  }, EVERY);
   /** @type {import('./types.js').Trace|null|undefined} */
   const found = data?.trace;
   /** @type {import('./types.js').CloudEvent|undefined} */
@@ -100,7 +96,9 @@ function Actions({ trace: t, event, role, onDone }) {
       after = answer.done;
     }
     if (sent === 0) throw new Error('the journal does not hold the event any more, or the sink does not take it');
-    say(`On its way to ${toSink}`);
+    await status.refresh();
+    const disabled = status.value.data?.sinks.find((s) => s.sink === toSink)?.state === 'disabled';
+    say(disabled ? `${toSink} is disabled: it gets the event when it is enabled` : `On its way to ${toSink}`, disabled ? 'bad' : 'good');
     await onDone();
   };
   const again = async () => {

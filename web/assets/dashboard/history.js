@@ -6,6 +6,7 @@ import { Filters, timeFields } from './filters.js';
 import { inputTime, plural } from './format.js';
 import { apiTime, useLoad, useNames } from './page.js';
 import { routeTo } from './route.js';
+import { clock } from './store.js';
 import { Origin } from './treats.js';
 import { Button, Empty, Failure, Loading, Text, When } from './ui.js';
 
@@ -21,7 +22,7 @@ export function History({ route: { query } }) {
   const fields = [{ name: 'text', label: 'Text', hint: 'sender, treat or message', kind: 'text' },
     { name: 'account', label: 'Account', kind: 'choice', options: names.accounts },
     { name: 'origin', label: 'Origin', kind: 'choice', any: 'All but replays', options: ORIGINS }, ...timeFields];
-  const last = (/** @type {number} */ hours) => () => ({ since: inputTime(new Date(Date.now() - hours * 3_600_000)), until: '' });
+  const last = (/** @type {number} */ hours) => () => ({ since: inputTime(new Date(clock.now() - hours * 3_600_000)), until: '' });
   const [older, setOlder] = useState(/** @type {{key: string, items: import('./types.js').HistoryItem[], end: boolean}} */ ({ key, items: [], end: false }));
   const search = (/** @type {number|undefined} */ last, /** @type {AbortSignal} */ signal) => lines('history', {
     type: 'treatrelay.treat.v1', text: query.text, account: query.account, origin: query.origin,
@@ -41,7 +42,7 @@ export function History({ route: { query } }) {
       <${Filters} key=${key} view="history" query=${query} fields=${fields} action="Search" shortcuts=${[['Last hour', last(1)], ['Last day', last(24)]]} />
       ${error && html`<${Failure} error=${error} retry=${reload} />`}
       ${!data && busy ? html`<${Loading} rows=${6} />`
-        : items.length === 0 ? html`<${Empty} icon="history" title="Nothing found">No treat in the journal matches.</${Empty}>`
+        : !data ? null : items.length === 0 ? html`<${Empty} icon="history" title="Nothing found">No treat in the journal matches.</${Empty}>`
         : html`<${TreatTable} items=${items} busy=${busy} />
           <div class="table-foot">
             <span role="status">${plural(items.length, 'treat')}${all ? '' : ', newest first'}</span>${!all && html`<${Button} onClick=${more}>Show older</${Button}>`}</div>`}

@@ -1,6 +1,6 @@
 // Logging in to an account at its provider.
 
-import { html, useEffect, useState } from '../vendor/htm/standalone.mjs';
+import { html, useEffect, useRef, useState } from '../vendor/htm/standalone.mjs';
 import { change, get, part } from './api.js';
 import { status } from './data.js';
 import { Icon } from './icons.js';
@@ -59,19 +59,28 @@ function LoginDialog({ account, onClose }) {
 function InBrowser({ path, onDone }) {
   const [login, setLogin] = useState(/** @type {{url?: string, expires?: string, error?: any}} */ ({}));
   const [state, setState] = useState(/** @type {LoginState} */ ({ state: 'waiting' }));
+  const open = useRef(true); // at relay
   const become = (/** @type {LoginState} */ next) => {
-    if (next.state !== 'none') setState(next);
+    setState(next.state === 'none' ? { state: 'failed', detail: 'it was cancelled, or relay has started again' } : next);
+    open.current = next.state === 'waiting';
     if (next.state === 'done') onDone();
   };
   const begin = async () => {
     setState({ state: 'waiting' });
+    open.current = true;
     try {
       setLogin(await change('POST', path));
     } catch (error) {
+      open.current = false;
       setLogin({ error });
     }
   };
-  useEffect(() => { begin(); }, []);
+  useEffect(() => {
+    const begun = begin();
+    return () => { // the login would keep its port, which other accounts may have too
+      begun.then(() => open.current && change('DELETE', path)).catch(() => {});
+    };
+  }, []);
   useEffect(() => {
     if (!login.url || state.state !== 'waiting') return;
     let over = false;

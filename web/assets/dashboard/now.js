@@ -4,14 +4,14 @@ import { html, useEffect, useRef, useState } from '../vendor/htm/standalone.mjs'
 import { Accounts } from './accounts.js';
 import { advise } from './advice.js';
 import { change, part } from './api.js';
-import { overlays, status } from './data.js';
+import { deadLetters, overlays, status } from './data.js';
 import { bytes, duration, number, plural } from './format.js';
 import { Icon } from './icons.js';
 import { LoginButton } from './login.js';
 import { routeTo } from './route.js';
 import { Sinks } from './sinks.js';
 import { isFresh } from './startsteps.js';
-import { useStore } from './store.js';
+import { clock, useStore } from './store.js';
 import { Treats } from './treats.js';
 import { Ago, Button, Failure, Fix, Pill, say } from './ui.js';
 
@@ -75,7 +75,7 @@ function remember(value) {
 /** Problems says what is wrong and how to fix it. @param {{status: import('./types.js').Status|undefined, role: string}} props */
 function Problems({ status: s, role }) {
   if (!s) return html`<section class="allgood card"><span class="dim">Checking</span></section>`;
-  const all = advise(s, Date.now());
+  const all = advise(s, clock.now());
   if (all.length === 0) {
     return html`<section class="allgood card" aria-label="Problems"><${Icon} name="check" />
       <p><strong>Everything works.</strong> Treats arrive and reach every sink.</p></section>`;
@@ -104,7 +104,7 @@ function EnableButton({ sink }) {
 function Totals({ status: s }) {
   const sum = (/** @type {(sink: import('./types.js').SinkStatus) => number} */ f) => s?.sinks.reduce((total, sink) => total + f(sink), 0);
   const waiting = sum((k) => (k.pending ?? 0) + k.in_flight + k.retries);
-  const dead = sum((k) => k.dead_letters ?? 0);
+  const dead = s && deadLetters(s);
   const p99 = s?.sinks.map((k) => k.latency_p99_seconds ?? 0);
   return html`<dl class="totals card">
     <div><dt>Treats per minute</dt><dd>${number(s?.journal.events_last_minute)}</dd></div>

@@ -1,12 +1,13 @@
 // The view Overlays: what is on screen, the controls, keys and the place of the box.
 
-import { html, useState } from '../vendor/htm/standalone.mjs';
+import { html, useEffect, useState } from '../vendor/htm/standalone.mjs';
 import { change, part } from './api.js';
 import { overlays } from './data.js';
 import { browserOf, number, plural } from './format.js';
 import { Icon } from './icons.js';
 import { Keys } from './overlaykeys.js';
 import { Placement } from './placement.js';
+import { preview } from './preview.js';
 import { useStore } from './store.js';
 import { Ago, Button, Command, confirm, Empty, Failure, Loading, Pill, say, Text } from './ui.js';
 
@@ -19,6 +20,9 @@ async function control(name, verb, body) {
 /** Overlays lists the overlays. @param {{role: string}} props */
 export function Overlays({ role }) {
   const { data, error } = useStore(overlays);
+  const first = data?.overlays[0]?.name ?? '';
+  useStore(preview);
+  useEffect(() => { if (first !== '') preview.begins(first); }, [first]);
   const stop = async () => {
     await change('POST', 'overlays/stop');
     await overlays.refresh();
@@ -44,7 +48,14 @@ function stateOf(o) {
 
 /** Overlay is one overlay. @param {{overlay: import('./types.js').Overlay, role: string}} props */
 function Overlay({ overlay: o, role }) {
-  const [placing, setPlacing] = useState(true);
+  const live = useStore(preview) === o.name;
+  const [placing, setPlacing] = useState(live);
+  useEffect(() => { if (live) setPlacing(true); }, [live]);
+  const show = () => preview.show(o.name);
+  const hide = () => {
+    setPlacing(false);
+    if (live) preview.show('');
+  };
   const [level, word] = stateOf(o);
   const clear = async () => {
     if (await confirm(`Clear ${o.name}?`, `${o.waiting_more ? 'More than ' : ''}${plural(o.waiting, 'waiting alert')} will not be shown, and the ticker becomes empty. The treats stay in the history.`, 'Clear')) await control(o.name, 'clear');
@@ -71,8 +82,8 @@ function Overlay({ overlay: o, role }) {
       <${Pages} overlay=${o} />
       <${Keys} overlay=${o} role=${role} />
     </div><div><section class="part"><header><h3>Preview</h3>
-      <${Button} kind="small plain" onClick=${() => setPlacing(!placing)}>${placing ? 'Hide' : 'Show'}</${Button}></header>
-      ${placing && html`<${Placement} key=${o.name} overlay=${o} role=${role} />`}</section></div></div>
+      <${Button} kind="small plain" label=${`${placing ? 'Hide' : 'Show'} the preview of ${o.name}`} onClick=${placing ? hide : show}>${placing ? 'Hide' : 'Show'}</${Button}></header>
+      ${placing && html`<${Placement} key=${o.name} overlay=${o} role=${role} live=${live} onShow=${show} />`}</section></div></div>
   </section>`;
 }
 

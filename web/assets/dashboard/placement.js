@@ -10,9 +10,9 @@ const PAGE_WIDTH = 1920;
 
 /**
  * Placement shows the page of an overlay, and saves where its box is, for the owner.
- * @param {{overlay: import('./types.js').Overlay, role: string}} props
+ * @param {{overlay: import('./types.js').Overlay, role: string, live: boolean, onShow: () => void}} props
  */
-export function Placement({ overlay: o, role }) {
+export function Placement({ overlay: o, role, live, onShow }) {
   const saved = o.layout ?? DEFAULT;
   const [draft, setDraft] = useState(/** @type {import('./types.js').Layout|null} */ (null));
   const layout = draft ?? saved;
@@ -29,8 +29,8 @@ export function Placement({ overlay: o, role }) {
     <input type="number" min=${name === 'x' || name === 'y' ? 0 : 5} max="100" value=${layout[name]}
       onChange=${(/** @type {any} */ e) => setDraft(fit({ ...layout, [name]: Number(e.target.value) }))} />
       </label>`;
-  if (role !== 'owner') return html`<${Scene} name=${o.name} layout=${layout} />`;
-  return html`<div class="stack"><${Scene} name=${o.name} layout=${layout} onMove=${setDraft} />
+  if (role !== 'owner') return html`<${Scene} name=${o.name} layout=${layout} live=${live} onShow=${onShow} />`;
+  return html`<div class="stack"><${Scene} name=${o.name} layout=${layout} live=${live} onShow=${onShow} onMove=${setDraft} />
     <div class="numbers">${number('x', 'Left')}${number('y', 'Top')}${number('width', 'Width')}${number('height', 'Height')}
       <${Select} label="Align" value=${layout.align} options=${[['left', 'Left'], ['center', 'Center'], ['right', 'Right']]}
         onChange=${(/** @type {string} */ align) => setDraft({ ...layout, align })} />
@@ -41,17 +41,18 @@ export function Placement({ overlay: o, role }) {
 }
 
 /**
- * Scene is the page over a picture of a stream.
- * @param {{name: string, layout: import('./types.js').Layout, onMove?: (l: import('./types.js').Layout) => void}} props
+ * Scene is the page over a picture of a stream, while it is live.
+ * @param {{name: string, layout: import('./types.js').Layout, live: boolean, onShow: () => void, onMove?: (l: import('./types.js').Layout) => void}} props
  */
-function Scene({ name, layout, onMove }) {
+function Scene({ name, layout, live, onShow, onMove }) {
   const scene = useRef(/** @type {any} */ (null));
   const frame = useRef(/** @type {any} */ (null));
   useEffect(() => {
-    const observer = new ResizeObserver(([entry]) => { frame.current.style.transform = `scale(${entry.contentRect.width / PAGE_WIDTH})`; });
+    if (!live) return;
+    const observer = new ResizeObserver(([entry]) => { if (frame.current) frame.current.style.transform = `scale(${entry.contentRect.width / PAGE_WIDTH})`; });
     observer.observe(scene.current);
     return () => observer.disconnect();
-  }, []);
+  }, [live]);
   const drag = (/** @type {PointerEvent} */ down, /** @type {typeof moved} */ apply) => {
     if (down.button !== 0 || !onMove) return;
     down.preventDefault();
@@ -71,7 +72,9 @@ function Scene({ name, layout, onMove }) {
   };
   const style = { left: layout.x + '%', top: layout.y + '%', width: layout.width + '%', height: layout.height + '%' };
   const address = '/overlay/' + part(name) + '?preview=1&volume=0&speech=0';
-  return html`<div class="scene" ref=${scene}><iframe ref=${frame} src=${address} title=${`Preview of ${name}`} tabindex="-1"></iframe>
+  return html`<div class="scene" ref=${scene}>
+    ${live ? html`<iframe ref=${frame} src=${address} title=${`Preview of ${name}`} tabindex="-1"></iframe>`
+      : html`<div class="away"><${Button} icon="play" label=${`Show the preview of ${name} here`} onClick=${onShow}>Show here</${Button}></div>`}
     ${onMove && html`<div class="frame-box" tabindex="0" role="group" style=${style} onKeyDown=${keys} onPointerDown=${(/** @type {PointerEvent} */ e) => drag(e, moved)}
       aria-label=${`Box of ${name}: ${layout.x}, ${layout.y}, ${layout.width} by ${layout.height} percent. Arrow keys move it; with Shift they change its size.`}>
       <span class="corner" onPointerDown=${(/** @type {PointerEvent} */ e) => drag(e, resized)}></span></div>`}</div>`;

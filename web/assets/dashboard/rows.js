@@ -70,6 +70,12 @@ export class Ring {
     return this.#entries[(this.#next + count - 1 - age) % count];
   }
 
+  /** clear removes all entries. Those that were removed still count. */
+  clear() {
+    this.#entries = [];
+    this.#next = 0;
+  }
+
   /** newestFirst returns a copy. */
   newestFirst() { return Array.from({ length: this.length }, (_, age) => this.at(age)); }
 }

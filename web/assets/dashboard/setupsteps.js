@@ -57,7 +57,7 @@ export function AppStep({ provider: p, form, setForm, errorOf }) {
         ${p.redirect_url && html`<li>Register this redirect URL with it, exactly as it is here:
           <div class="secret-url"><code>${p.redirect_url}</code><${CopyButton} text=${p.redirect_url} label="Copy the redirect URL" /></div></li>`}
         <li>Copy its client ID and secret into the fields.</li>
-      </ol>` : html`<p>${p.title} has personal tokens: create one at ${page}. relay asks for it when it runs.</p>`}
+      </ol>` : html`<p>${p.title} has personal tokens: create one at ${page}. You paste it in the next minutes, when relay runs.</p>`}
     ${p.client && field('client_id', 'Client ID')}
     ${p.client && field('client_secret', 'Client secret', { type: 'password', hint: p.secret_optional ? 'empty: it has none' : 'it goes into a file that only you can read' })}
     ${p.base_url && field('base_url', 'URL of the API', { example: 'https://api.example.com' })}

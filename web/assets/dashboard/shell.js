@@ -2,7 +2,7 @@
 
 import { html, useEffect, useRef, useState } from '../vendor/htm/standalone.mjs';
 import { change } from './api.js';
-import { feed, overlays, role as roleStore, status } from './data.js';
+import { deadLetters, feed, overlays, role as roleStore, status } from './data.js';
 import { Icon } from './icons.js';
 import { Logins } from './login.js';
 import { Now } from './now.js';
@@ -34,7 +34,10 @@ export function Shell({ route, role }) {
   const main = useRef(/** @type {any} */ (null));
   const first = useRef(true);
   const allowed = VIEWS.filter((v) => !v.owner || role === 'owner');
-  const view = PAGES[route.view]?.page ?? allowed.find((v) => v.id === route.view) ?? allowed[0];
+  const known = PAGES[route.view]?.page ?? allowed.find((v) => v.id === route.view);
+  const view = known ?? allowed[0];
+  useEffect(() => { if (!known) history.replaceState(null, '', '#/' + view.id); }, [known]);
+  useVersion();
   useEffect(() => feed.subscribe(() => {}), []); // it goes on while other views are on screen
   useEffect(() => { // the other views are loaded before somebody wants them
     const timer = setTimeout(() => { for (const v of allowed) v.load().catch(() => {}); }, 1500);
@@ -59,6 +62,19 @@ export function Shell({ route, role }) {
       <main id="main" ref=${main} tabindex="-1"><${Loaded} key=${view.id + '/' + route.argument} view=${view} route=${route} role=${role} /></main>
     </div>
     <${Logins} />`;
+}
+
+const page = { version: '' }; // of the relay that the scripts are of
+
+/** useVersion loads the page again when relay has another version, as soon as nobody is in the middle of something. */
+function useVersion() {
+  const { data } = useStore(status);
+  useEffect(() => {
+    if (!data?.version) return;
+    page.version ||= data.version;
+    const working = document.querySelector('dialog[open]') ?? document.activeElement?.closest('input, select, textarea');
+    if (data.version !== page.version && !working) location.reload();
+  }, [data]);
 }
 
 /**
@@ -112,7 +128,7 @@ function Count({ view }) {
   const { data } = useStore(status);
   if (view !== 'deadletters' && view !== 'now') return null;
   const count = view === 'now' ? (data?.not_ready.length ?? 0) + (data?.degraded.length ?? 0)
-    : (data?.sinks ?? []).reduce((sum, s) => sum + (s.dead_letters ?? 0), 0);
+    : deadLetters(data);
   if (count === 0) return null;
   return html`<span class="count ${view === 'now' ? 'alarm' : ''}">${count > 999 ? '999+' : count}<span class="hidden"> ${view === 'now' ? 'problems' : 'waiting'}</span>
     </span>`;
@@ -155,7 +171,7 @@ function Banners() {
   const now = useStore(clock);
   const offline = error?.offline ?? false;
   if (!offline) lost.current = 0;
-  else if (lost.current === 0) lost.current = Date.now();
+  else if (lost.current === 0) lost.current = now;
   const start = async () => {
     await change('POST', 'overlays/start');
     await overlays.refresh();

@@ -7,7 +7,7 @@ import { Plot } from './plot.js';
 import { rates, series, status as statusPoll } from './data.js';
 import { duration, localTimes, number, rate } from './format.js';
 import { routeTo } from './route.js';
-import { useStore } from './store.js';
+import { clock, useStore } from './store.js';
 import { Ago, Button, confirm, Empty, fail, Loading, Pill, say } from './ui.js';
 
 /** @type {Record<string, ['good'|'warn'|'bad'|'idle', string]>} */
@@ -60,7 +60,7 @@ function Sink({ sink: s, role, plot, series: hour, open }) {
         <dd class=${s.dead_letters ? 'warn' : ''}><a href=${routeTo('deadletters', '', { sink: s.sink })}>${number(s.dead_letters)}</a></dd></div>
     </dl>
     ${drawn ? html`<${SinkPlot} name=${s.sink} plot=${plot} hour=${hour} />` : html`<${Button} kind="small" onClick=${() => setDrawn(true)}>Show the last hour</${Button}>`}
-    ${s.state !== 'ok' && s.reason && html`<div class="reason"><p title=${s.reason}>${localTimes(brief(s.reason), Date.now())}</p></div>`}
+    ${s.state !== 'ok' && s.reason && html`<div class="reason"><p title=${s.reason}>${localTimes(brief(s.reason), clock.now())}</p></div>`}
     <p class="dim small-text">${s.next_probe && html`Next try <${Ago} time=${s.next_probe} /> · `}Last delivery <${Ago} time=${s.last_delivery} />
       ${s.lag_seconds > 5 && html` · the oldest has waited ${duration(s.lag_seconds)}`}</p>
   </li>`;

@@ -32,7 +32,7 @@ export function Start({ onDone }) {
 /** Login is the first login. @param {{step: import('./startsteps.js').StartStep}} props */
 function Login({ step }) {
   return html`<div><h3>Log in</h3>
-    ${step.done ? html`<p class="dim">relay has its token, and renews it by itself.</p>` : html`<p class="dim">Let relay read the treats of your channel.</p>
+    ${step.done ? html`<p class="dim">relay has its token, and renews it by itself.</p>` : html`<p class="dim">Let relay use your account.</p>
       <div class="actions">${step.names.map((name) => html`<${LoginButton} key=${name} account=${name} kind="primary" />`)}</div>`}</div>`;
 }
 

@@ -120,14 +120,31 @@ export class Poll extends Store {
   }
 }
 
-/** clock is the time, which ticks once a second while it is on screen. @type {Store<number>} */
-export const clock = new (class extends Store {
+const SKEW = 2000; // a smaller difference is that of the network
+
+/** Clock is the time of relay, in milliseconds, which ticks once a second while it is on screen. @extends {Store<number>} */
+class Clock extends Store {
   #timer = 0;
+  #ahead = 0; // of the clock of the browser
+
+  constructor() { super(Date.now()); }
 
   begin() {
-    this.set(Date.now());
-    this.#timer = setInterval(() => this.set(Date.now()), 1000);
+    this.set(this.now());
+    this.#timer = setInterval(() => this.set(this.now()), 1000);
   }
 
   end() { clearInterval(this.#timer); }
-})(Date.now());
+
+  /** now returns the time, also while it is not on screen. */
+  now() { return Date.now() + this.#ahead; }
+
+  /** correct tells which time it is at relay. @param {number} time */
+  correct(time) {
+    const ahead = time - Date.now();
+    if (Math.abs(ahead - this.#ahead) > SKEW) this.#ahead = Math.abs(ahead) > SKEW ? ahead : 0;
+  }
+}
+
+/** clock is the time. */
+export const clock = new Clock();

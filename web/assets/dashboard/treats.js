@@ -13,7 +13,7 @@ const ROW = 60; // pixels, as in dashboard.css
 /** Treats is a list that grows at its top. While somebody reads further down, points at it or has the focus in it, it stands still and counts what is new. */
 export function Treats() {
   const { connected, total, loaded } = useStore(feed);
-  const [held, setHeld] = useState(/** @type {{total: number, treats: import('./data.js').Treat[]}|null} */ (null));
+  const [held, setHeld] = useState(/** @type {{total: number, treats: import('./feed.js').Treat[]}|null} */ (null));
   const reasons = useRef(/** @type {Record<string, boolean>} */ ({}));
   const section = useRef(/** @type {any} */ (null));
   const hold = (/** @type {string} */ reason, /** @type {boolean} */ on) => {
@@ -66,12 +66,12 @@ function Announcer({ total, loaded }) {
   return html`<p class="hidden" role="status">${text}</p>`;
 }
 
-/** newsOf says how many treats are new, and which one if it is one. @param {number} fresh @param {import('./data.js').Treat} treat */
+/** newsOf says how many treats are new, and which one if it is one. @param {number} fresh @param {import('./feed.js').Treat} treat */
 function newsOf(fresh, { event: { data } }) {
   return fresh === 1 ? `${data.title ?? 'A treat'} from ${data.sender ?? 'somebody'}` : `${number(fresh)} new treats`;
 }
 
-/** TreatRow is one treat. @param {{treat: import('./data.js').Treat}} props */
+/** TreatRow is one treat. @param {{treat: import('./feed.js').Treat}} props */
 function TreatRow({ treat: { event } }) {
   const { sender, title, message, account } = event.data;
   return html`<a class="treat" href=${routeTo('event', event.id)}>

@@ -15,6 +15,7 @@
  * @property {AccountStatus[]} accounts
  * @property {JournalStatus} journal
  * @property {SinkStatus[]} sinks
+ * @property {{sink: string, dead_letters: number}[]} [removed_sinks]
  *
  * @typedef {object} AccountStatus
  * @property {string} account
@@ -180,7 +181,7 @@
  * @typedef {{path: string, text: string, files: string[]}} SetupResult
  *
  * @typedef {{file: string, line?: number, column?: number, path?: string, message: string}} Warning
- * @typedef {{path: string, text: string, warnings: Warning[], faults: Warning[], problem?: string}} ConfigView
+ * @typedef {{path: string, text: string, changed: boolean, restart?: string[], warnings: Warning[], faults: Warning[], problem?: string}} ConfigView
  */
 
 export {};

@@ -15,7 +15,7 @@ export function Ago({ time }) {
 
 /** When shows a time of the day, with the date if it is not today. @param {{time: string}} props */
 export function When({ time }) {
-  return html`<time datetime=${time} title=${fullTime(time)}>${shortTime(time, Date.now())}</time>`;
+  return html`<time datetime=${time} title=${fullTime(time)}>${shortTime(time, clock.now())}</time>`;
 }
 
 /** Text shows what a viewer wrote: whatever its direction, it does not change the text around it. @param {{children: any}} props */
@@ -117,11 +117,12 @@ export function Field({ label, hint, wide, children }) {
 }
 
 /**
- * Select is a field with choices.
+ * Select is a field with choices, among them its value.
  * @param {{label: string, value: string, onChange: (value: string) => void, options: (string|[string, string])[], any?: string}} props
  */
 export function Select({ label, value, onChange, options, any }) {
   const all = options.map((o) => (typeof o === 'string' ? [o, o] : o));
+  if (value !== '' && !all.some(([v]) => v === value)) all.push([value, value]);
   if (any !== undefined) all.unshift(['', any]);
   return html`<${Field} label=${label}><select onChange=${(/** @type {any} */ e) => onChange(e.target.value)}>
     ${all.map(([v, text]) => html`<option value=${v} selected=${v === value}>${text}</option>`)}</select></${Field}>`;

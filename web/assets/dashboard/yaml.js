@@ -33,7 +33,8 @@ function commentStart(text) {
   for (let i = 0; i < text.length; i++) {
     const c = text[i];
     if (quote) {
-      if (c === quote) quote = '';
+      if (quote === '"' && c === '\\' || quote === "'" && text.startsWith("''", i)) i++; // what comes next is escaped
+      else if (c === quote) quote = '';
     } else if ((c === '"' || c === "'") && /[\s:[{,-]/.test(text[i - 1] ?? ' ')) {
       quote = c;
     } else if (c === '#' && (i === 0 || /\s/.test(text[i - 1]))) {

@@ -8,7 +8,9 @@ import (
 // Configuration is the configuration file as relay understands it.
 type Configuration struct {
 	Path     string        `json:"path" jsonschema_description:"absolute; empty if a simulation runs without a file"`
-	Text     string        `json:"text" jsonschema_description:"YAML, as relay config show prints it: with defaults, and *** in place of secrets. If the file has faults: as it was when relay loaded it"`
+	Text     string        `json:"text" jsonschema_description:"YAML, as relay config show prints it: with defaults, and *** in place of secrets. Of a running relay: as it was when relay loaded it"`
+	Changed  bool          `json:"changed" jsonschema_description:"the file has changed since relay loaded it"`
+	Restart  []string      `json:"restart,omitempty" jsonschema_description:"the sections of the text that relay uses from its next start on"`
 	Warnings []ConfigFault `json:"warnings"`
 	Faults   []ConfigFault `json:"faults" jsonschema_description:"of the file as it is now"`
 	Problem  string        `json:"problem,omitempty" jsonschema_description:"the first fault, with its place, in one line"`

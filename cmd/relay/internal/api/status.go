@@ -39,6 +39,14 @@ type Status struct {
 	Accounts []AccountStatus `json:"accounts"`
 	Journal  JournalStatus   `json:"journal"`
 	Sinks    []LaneStatus    `json:"sinks"`
+	// RemovedSinks are those that relay does not run with, and that have dead letters.
+	RemovedSinks []RemovedSink `json:"removed_sinks,omitempty"`
+}
+
+// RemovedSink is a sink that relay does not run with: it is not in the configuration, or was not selected at the start.
+type RemovedSink struct {
+	Sink        string `json:"sink"`
+	DeadLetters uint64 `json:"dead_letters"`
 }
 
 // Readiness is the answer of /readyz: whether relay works, and what is wrong.

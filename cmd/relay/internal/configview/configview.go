@@ -17,8 +17,9 @@ type Viewer struct {
 	path   string
 	getenv func(string) (string, bool)
 
-	mu     sync.Mutex
-	loaded string
+	mu      sync.Mutex
+	loaded  string
+	restart []string
 }
 
 // New returns a Viewer of the file at path; empty: there is no file.
@@ -26,8 +27,8 @@ func New(path string, getenv func(string) (string, bool)) *Viewer {
 	return &Viewer{path: path, getenv: getenv}
 }
 
-// Loaded records that relay has loaded the file just now.
-func (v *Viewer) Loaded() {
+// Loaded records that relay has loaded the file just now. It uses the sections in restart from its next start on.
+func (v *Viewer) Loaded(restart ...string) {
 	if v.path == "" {
 		return
 	}
@@ -37,7 +38,7 @@ func (v *Viewer) Loaded() {
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.loaded = shown
+	v.loaded, v.restart = shown, restart
 }
 
 // effective returns the file as relay config show prints it, and its warnings.
@@ -50,7 +51,7 @@ func (v *Viewer) effective() (string, config.Faults, error) {
 	return yaml, warnings, err
 }
 
-// View reads the file, and returns it as it is now. If it has faults, the text is that of the file when it was loaded.
+// View returns what relay has loaded, and what is wrong with the file as it is now. If no relay runs, it returns the file as it is now.
 func (v *Viewer) View() (api.Configuration, error) {
 	view := api.Configuration{Warnings: []api.ConfigFault{}, Faults: []api.ConfigFault{}}
 	if v.path == "" {
@@ -60,26 +61,33 @@ func (v *Viewer) View() (api.Configuration, error) {
 	if err != nil {
 		return view, err
 	}
-	view.Path = path
+	v.mu.Lock()
+	view.Path, view.Text, view.Restart = path, v.loaded, v.restart
+	v.mu.Unlock()
 	shown, warnings, err := v.effective()
 	if err == nil {
-		view.Text, view.Warnings = shown, faultsOf(warnings)
+		if view.Text == "" {
+			view.Text = shown
+		}
+		view.Warnings, view.Changed = faultsOf(warnings), shown != view.Text
 		_, err = config.Check(v.path, v.getenv)
 	}
 	if err == nil {
 		return view, nil
 	}
+	view.Changed = view.Text != ""
 	faults, ok := errors.AsType[config.Faults](err)
-	if !ok {
+	switch {
+	case ok:
+		view.Faults = faultsOf(faults)
+		if view.Problem = text.Line(faults[0].Error()); len(faults) > 1 {
+			view.Problem += fmt.Sprintf(" (the first of %d faults)", len(faults))
+		}
+	case view.Text == "":
 		return view, err
+	default: // it cannot be read any more
+		view.Problem = text.Line(err.Error())
 	}
-	view.Faults = faultsOf(faults)
-	if view.Problem = text.Line(faults[0].Error()); len(faults) > 1 {
-		view.Problem += fmt.Sprintf(" (the first of %d faults)", len(faults))
-	}
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	view.Text = v.loaded
 	return view, nil
 }
 

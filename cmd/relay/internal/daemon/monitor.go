@@ -146,7 +146,18 @@ func (m *monitor) observe(ctx context.Context, j *job, s *api.Status, now time.T
 		v.ofLane(&l, backlog, now)
 	}
 	v.ofPages(&j.pages)
+	s.RemovedSinks = removedSinks(current, survey.DeadLetters)
 	return v
+}
+
+// removedSinks returns the sinks with dead letters that relay does not run with.
+func removedSinks(current runners, letters map[string]uint64) (removed []api.RemovedSink) {
+	for _, name := range slices.Sorted(maps.Keys(letters)) {
+		if _, runs := current.sinks[name]; !runs && letters[name] > 0 {
+			removed = append(removed, api.RemovedSink{Sink: name, DeadLetters: letters[name]})
+		}
+	}
+	return removed
 }
 
 func fillJournal(j *api.JournalStatus, h journal.Health, s query.Survey, events uint64, err error) {

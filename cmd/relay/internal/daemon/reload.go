@@ -199,7 +199,8 @@ func (r *running) reload(receiving, delivering context.Context, load func() (*co
 		refuse(j.log, err)
 		return
 	}
-	if differ := j.started.Differences(cfg.Settings); len(differ) > 0 {
+	differ := j.started.Differences(cfg.Settings)
+	if len(differ) > 0 {
 		j.log.Warn().Strs("sections", differ).Msg("these sections of the configuration hold from the next start of relay on")
 	}
 	if to := j.started.Alerts.Sink; slices.Contains(sinks.stop, to) && !slices.Contains(sinks.start, to) {
@@ -208,7 +209,7 @@ func (r *running) reload(receiving, delivering context.Context, load func() (*co
 	r.remove(receiving, old, accounts.stop, sinks.stop)
 	j.setRunners(old.next(cfg, accounts.stop, sinks.stop, fresh))
 	j.reconcilers.set(j.runners().sources())
-	j.viewer.Loaded()
+	j.viewer.Loaded(differ...)
 	if err := j.pages.overlays.Reload(delivering, cfg.OverlaySettings()); err != nil {
 		j.log.Error().Err(err).Msg("overlays keep their settings")
 	}

@@ -32,6 +32,10 @@ test('a ring keeps the newest entries', () => {
   }
   assert.deepEqual(ring.newestFirst(), [7, 6, 5]);
   assert.equal(ring.total, 7);
+  ring.clear();
+  assert.deepEqual([ring.length, ring.total], [0, 7]);
+  ring.add(8);
+  assert.deepEqual([...ring.newestFirst(), ring.total], [8, 8]);
 });
 
 test('a row keeps little of a large treat', () => {

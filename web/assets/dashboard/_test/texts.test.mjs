@@ -102,6 +102,9 @@ test('marked lines keep every character', () => {
   }
   assert.equal(kinds('  a: b # c'), 'plain key plain comment');
   assert.equal(kinds('x: "a # b"'), 'key plain');
+  for (const line of [`'x''y"z: # 007'`, `k: 'x''y: # z'`, `k: "a \\" # b"`, `k: 'a''' # c`]) {
+    assert.equal(kinds(line).includes('comment'), line.endsWith('# c'), line);
+  }
   assert.equal(kinds('k: ***'), 'key plain secret');
   assert.equal(kinds('k: ${A}'), 'key plain variable');
 });

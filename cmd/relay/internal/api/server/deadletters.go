@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"github.com/treatrelay/relay/auth/advice"
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
@@ -55,8 +57,17 @@ func (s *server) deadLetter(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *server) redrive(w http.ResponseWriter, r *http.Request) error {
-	return s.eachLetter(w, r, (*journal.Journal).Redrive)
+	names, _ := s.Sinks()
+	return s.eachLetter(w, r, func(j *journal.Journal, ctx context.Context, d journal.DeadLetter) error {
+		if !slices.Contains(names, d.Sink) {
+			return errNoSink
+		}
+		return j.Redrive(ctx, d)
+	})
 }
+
+// errNoSink means that a dead letter is of a sink that relay does not run with: nothing would deliver it.
+var errNoSink = errors.New("relay has no such sink")
 
 func (s *server) purge(w http.ResponseWriter, r *http.Request) error {
 	return s.eachLetter(w, r, (*journal.Journal).DeleteDeadLetter)
@@ -75,8 +86,15 @@ func (s *server) eachLetter(w http.ResponseWriter, r *http.Request, do func(*jou
 	return putAll(s.lines(w), j.DeadLetters(ctx, q.DeadLetterFilter), q.Limit, func(d journal.DeadLetter) (any, error) {
 		result := api.LetterResult{Letter: d}
 		err := do(j, ctx, d)
-		if errors.Is(err, journal.ErrEventGone) {
-			result.Kept, err = s.problem(err).WithFix(advice.Fix{Before: "it is kept; to delete it, run: ", Command: fmt.Sprintf("relay deadletters purge --id %d", d.Number)}), nil
+		remove := advice.Fix{Before: "it is kept; to delete it, run: ", Command: fmt.Sprintf("relay deadletters purge --id %d", d.Number)}
+		switch {
+		case errors.Is(err, journal.ErrEventGone):
+			result.Kept, err = s.problem(err).WithFix(remove), nil
+		case errors.Is(err, errNoSink):
+			remove.Before = "add the sink to the configuration; or, to delete the dead letter, run: "
+			result.Kept = api.NewProblem(http.StatusConflict, api.ProblemUnknownSink, fmt.Sprintf("dead letter %d is of the sink %q, with which relay does not run", d.Number, d.Sink)).
+				WithFix(remove).WithCode(exit.Config)
+			err = nil
 		}
 		return result, err
 	})

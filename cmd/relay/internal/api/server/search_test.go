@@ -37,8 +37,9 @@ func TestHistoryByText(t *testing.T) {
 		r.putText(2, "ZOE\u0308", "Tea", "")
 		r.putText(3, "", "STRASSE", "Größe 100% & <b>")
 		r.putText(4, "bob", "tea", "pizza!")
+		r.putText(5, "\u0130zmir", "", "")
 		for text, want := range map[string][]uint64{
-			"": {1, 2, 3, 4}, "pizza": {1, 4}, "ZO\u00cb": {1, 2}, "zoe\u0308": {1, 2}, "straße": {3}, "% & <B>": {3}, "TEA": {2, 4}, "live": nil, "zoe": nil,
+			"": {1, 2, 3, 4, 5}, "pizza": {1, 4}, "ZO\u00cb": {1, 2}, "zoe\u0308": {1, 2}, "straße": {3}, "% & <B>": {3}, "TEA": {2, 4}, "live": nil, "zoe": nil, "izmir": {5}, "\u0130ZM\u0130R": {5},
 		} {
 			var got []uint64
 			for e, err := range r.client.History(r.Context(), &api.EventQuery{EventFilter: query.EventFilter{Text: text}}) {

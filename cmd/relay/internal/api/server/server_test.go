@@ -278,6 +278,24 @@ func TestDeadLetters(t *testing.T) {
 		if left := r.letters(api.LetterQuery{}); done != 2 || len(left) != 4 {
 			r.Errorf("%d redriven, %d left", done, len(left))
 		}
+		for e, err := range query.Events(r.Context(), r.journal, query.EventFilter{}) {
+			r.must(err)
+			r.must(r.journal.KeepDeadLetter(r.Context(), "removed", "status 404", 1, e.Record))
+			break
+		}
+		q = api.LetterQuery{DeadLetterFilter: journal.DeadLetterFilter{Sinks: []string{"removed"}}}
+		for result, err := range r.client.Redrive(r.Context(), &q) {
+			r.must(err)
+			if result.Kept == nil || !result.Kept.Named(api.ProblemUnknownSink) || !strings.Contains(result.Kept.Fix, "relay deadletters purge --id") {
+				r.Errorf("a dead letter of a sink that is not configured: %+v", result.Kept)
+			}
+		}
+		for _, err := range r.client.Purge(r.Context(), &q) {
+			r.must(err)
+		}
+		if left := r.letters(api.LetterQuery{}); len(left) != 4 {
+			r.Errorf("%d left", len(left))
+		}
 		for _, err := range r.client.Purge(r.Context(), &api.LetterQuery{}) {
 			if !api.Is(err, api.ProblemUsage) {
 				r.Errorf("all are purged, and nobody has said so: %v", err)
