@@ -1,5 +1,5 @@
 # The few commands a contributor needs. Everything else is plain go.
-.PHONY: build test peers lint fmt ci chaos soak bench
+.PHONY: build test peers lint fmt screenshots ci chaos soak bench
 
 build: ## the binary, without debug information
 	go build -trimpath -ldflags='-s -w' -o relay ./cmd/relay
@@ -16,6 +16,10 @@ lint:
 
 fmt:
 	go tool -modfile=.ci/lint.mod golangci-lint fmt
+
+screenshots: ## renews the pictures in docs/images; needs Chromium
+	RELAY_REQUIRE_PEERS=1 RELAY_SCREENSHOTS=$(CURDIR)/docs/images go test ./cmd/relay -count=1 -run '^Test(Dashboard|Overlay)Screenshots?$$'
+	.ci/pictures docs/images
 
 ci: ## all that must pass before a change lands
 	.ci/run

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"runtime"
 	"strconv"
@@ -135,7 +136,7 @@ func TestStreamEndsWithTheRightToIt(t *testing.T) {
 			s := serve(t, cfg)
 			token, as := "", withKey(keyOfMain)
 			if !strings.Contains(name, "key") {
-				opened, _, err := s.sessions.UseLink(client(&http.Request{}), s.sessions.NewLink(session.Owner).Reveal())
+				opened, _, err := s.sessions.UseLink(netip.Addr{}, s.sessions.NewLink(session.Owner).Reveal())
 				if err != nil {
 					t.Fatal(err)
 				}

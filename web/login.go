@@ -65,9 +65,9 @@ func (h *handler) logIn(w http.ResponseWriter, r *http.Request) *problem.Problem
 	by := "password"
 	if order.Link != "" {
 		by = "link"
-		token, role, err = h.Sessions.UseLink(client(r), order.Link)
+		token, role, err = h.Sessions.UseLink(h.proxies.client(r), order.Link)
 	} else {
-		token, role, err = h.Sessions.LogIn(client(r), order.Password)
+		token, role, err = h.Sessions.LogIn(h.proxies.client(r), order.Password)
 	}
 	if err != nil {
 		return h.refusal(w, r, by, err)
@@ -75,7 +75,7 @@ func (h *handler) logIn(w http.ResponseWriter, r *http.Request) *problem.Problem
 	h.Sessions.End(session.Token(r)) // the browser forgets it now
 	http.SetCookie(w, session.Cookie(token, h.encrypted(r)))
 	w.WriteHeader(http.StatusNoContent)
-	h.Log.Info().Stringer("role", role).Str("by", by).Stringer("client", client(r)).Msg("logged in to the dashboard")
+	h.Log.Info().Stringer("role", role).Str("by", by).Stringer("client", h.proxies.client(r)).Msg("logged in to the dashboard")
 	return nil
 }
 
@@ -105,14 +105,20 @@ func (h *handler) refusal(w http.ResponseWriter, r *http.Request, by string, err
 	switch {
 	case errors.As(err, &limit):
 		h.limited.Do(func() {
-			h.Log.Warn().Str("by", by).Stringer("client", client(r)).
+			h.Log.Warn().Str("by", by).Stringer("client", h.proxies.client(r)).
 				Msg("too many attempts to log in to the dashboard are refused; if they are not yours, let only those who need it reach http.listen")
 		})
+		if h.proxies.unknownProxy(r) {
+			h.unnamed.Do(func() {
+				h.Log.Warn().Stringer("proxy", peer(r)).
+					Msg("all clients of a reverse proxy share one limit of attempts to log in; if it is yours, add it to http.trusted_proxies")
+			})
+		}
 		w.Header().Set("Retry-After", strconv.Itoa(limit.Seconds()))
 		return problem.New(http.StatusTooManyRequests, "too-many-attempts", limit.Error(), "or run relay dashboard where relay runs")
 	case errors.Is(err, session.ErrRefused):
 		h.refused.Do(func() {
-			h.Log.Warn().Str("by", by).Stringer("client", client(r)).Msg("an attempt to log in to the dashboard was refused")
+			h.Log.Warn().Str("by", by).Stringer("client", h.proxies.client(r)).Msg("an attempt to log in to the dashboard was refused")
 		})
 		if by == "link" {
 			return problem.New(http.StatusUnauthorized, "login-refused", "the link was used already, or is older than a minute", "run relay dashboard again")

@@ -43,6 +43,9 @@ type Config struct {
 	// Listen is the address on which the server listens, as host and port. PublicURL is how browsers reach it otherwise, for example through a
 	// proxy; it has no path. Empty: they do not.
 	Listen, PublicURL string
+	// TrustedProxies have the addresses of the reverse proxies whose headers X-Forwarded-For, X-Forwarded-Proto, X-Forwarded-Host and Forwarded say
+	// who the client is and how it reached them. From others, these headers mean nothing.
+	TrustedProxies []netip.Prefix
 	// TLS is true if the server itself speaks TLS.
 	TLS bool
 	Log zerolog.Logger
@@ -63,11 +66,12 @@ type Overlay struct {
 
 type handler struct {
 	Config
-	hosts  hosts
-	origin *http.CrossOriginProtection
-	static *static
+	hosts   hosts
+	proxies proxies
+	origin  *http.CrossOriginProtection
+	static  *static
 
-	refused, limited, faults rate.Sometimes // how often the log mentions these attempts to log in
+	refused, limited, unnamed, faults rate.Sometimes // how often the log mentions these attempts to log in
 }
 
 // New returns a handler for the HTTP server. The server bounds the headers of requests and the time that they take to arrive; the handler does both
@@ -77,8 +81,9 @@ func New(cfg Config) (http.Handler, error) {
 		return nil, errors.New("serve the pages: API, Access, Sessions and Assets must be set")
 	}
 	h := &handler{
-		Config: cfg, origin: http.NewCrossOriginProtection(),
-		refused: rate.Sometimes{Interval: time.Minute}, limited: rate.Sometimes{Interval: time.Minute}, faults: rate.Sometimes{Interval: time.Minute},
+		Config: cfg, proxies: cfg.TrustedProxies, origin: http.NewCrossOriginProtection(),
+		refused: rate.Sometimes{Interval: time.Minute}, limited: rate.Sometimes{Interval: time.Minute},
+		unnamed: rate.Sometimes{Interval: time.Minute}, faults: rate.Sometimes{Interval: time.Minute},
 	}
 	var err error
 	if h.hosts, err = newHosts(cfg.Listen, cfg.PublicURL); err != nil {
@@ -103,9 +108,10 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	secure(w.Header())
+	host, wrong := h.wrongHost(r)
 	switch {
-	case !h.hosts.allow(r.Host):
-		refuse(w, r, wrongHost(r.Host))
+	case wrong:
+		refuse(w, r, wrongHost(host))
 	case !plain(r.URL):
 		refuse(w, r, problem.New(http.StatusBadRequest, "usage", "the path of the request has empty or encoded parts that relay does not use", ""))
 	case path == Root || strings.HasPrefix(path, Root+"/"):
@@ -117,16 +123,17 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// client returns the address of the client, the invalid one if the server does not know it.
-func client(r *http.Request) netip.Addr {
-	at, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return netip.Addr{}
-	}
-	return at.Addr()
+// encrypted reports whether the browser sent the request over TLS, to relay itself or to a proxy: the one at http.public_url, or a trusted one.
+func (h *handler) encrypted(r *http.Request) bool {
+	return h.TLS || r.TLS != nil || h.hosts.publicTLS(r.Host) || h.proxies.encrypted(r)
 }
 
-// encrypted reports whether the browser sent the request over TLS, to relay itself or to the proxy at http.public_url.
-func (h *handler) encrypted(r *http.Request) bool {
-	return h.TLS || r.TLS != nil || h.hosts.publicTLS(r.Host)
+// wrongHost returns a host of the request by which nobody may reach the server, in its own header or in that of a trusted proxy.
+func (h *handler) wrongHost(r *http.Request) (host string, wrong bool) {
+	for _, host := range append(h.proxies.hosts(r), r.Host) {
+		if !h.hosts.allow(host) {
+			return host, true
+		}
+	}
+	return "", false
 }

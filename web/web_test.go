@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -263,7 +264,7 @@ func header(name, value string) who {
 // as logs in with a link.
 func (s *site) as(role session.Role) who {
 	s.t.Helper()
-	token, _, err := s.sessions.UseLink(client(&http.Request{RemoteAddr: "[2001:db8::1]:1"}), s.sessions.NewLink(role).Reveal())
+	token, _, err := s.sessions.UseLink(netip.MustParseAddr("2001:db8::1"), s.sessions.NewLink(role).Reveal())
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -146,9 +146,7 @@ func TestDashboard(t *testing.T) {
 	p.stop()
 }
 
-// The dashboard is as in the picture of README.md and docs/dashboard.md, which this test makes:
-//
-//	RELAY_SCREENSHOTS=$PWD/docs/images go test ./cmd/relay -run TestDashboardScreenshot
+// The dashboard is as in the picture of README.md and docs/dashboard.md, which this test makes: make screenshots.
 func TestDashboardScreenshot(t *testing.T) {
 	browser := webtest.Start(t)
 	w := newWorld(t, simulatedRealtime)

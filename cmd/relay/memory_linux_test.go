@@ -18,6 +18,20 @@ func (c *lineCounter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// peakMemory returns the resident memory that a process has used at most, in KiB.
+func peakMemory(t *testing.T, p *process) (kib int) {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, peak, _ := strings.Cut(string(status), "VmHWM:")
+	if _, err := fmt.Sscan(peak, &kib); err != nil {
+		t.Fatal(err)
+	}
+	return kib
+}
+
 // Treats of nearly 1 MiB arrive as fast as the server can send. Relay's queues are bounded in bytes, so that it fits a small container, and the
 // server has to wait.
 func TestLargeTreatsFitASmallContainer(t *testing.T) {
@@ -46,15 +60,7 @@ func TestLargeTreatsFitASmallContainer(t *testing.T) {
 		}
 		return nil
 	})
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, peak, _ := strings.Cut(string(status), "VmHWM:")
-	var kib int
-	if _, err := fmt.Sscan(peak, &kib); err != nil {
-		t.Fatal(err)
-	}
+	kib := peakMemory(t, p)
 	t.Logf("%d MiB of resident memory at most", kib>>10)
 	if kib > mostMiB<<10 {
 		t.Errorf("%d MiB of resident memory, want at most %d", kib>>10, mostMiB)

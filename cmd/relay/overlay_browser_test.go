@@ -247,9 +247,7 @@ func TestDocumentedOverlayTheme(t *testing.T) {
 const scene = `document.documentElement.style.background = 'radial-gradient(circle at 74% 30%, #ffd9a0 0 4%, transparent 4.2%), ' +
 	'linear-gradient(#5b7fc4, #f0b58a 52%, #2f4a34 52.2%, #16261b)'`
 
-// Each theme shows an alert as in the pictures of README.md and docs/overlay.md, which this test makes:
-//
-//	RELAY_SCREENSHOTS=$PWD/docs/images go test ./cmd/relay -run TestOverlayScreenshots
+// Each theme shows an alert as in the pictures of README.md and docs/overlay.md, which this test makes: make screenshots.
 func TestOverlayScreenshots(t *testing.T) {
 	browser := webtest.Start(t)
 	w := newWorld(t, simulatedRealtime)

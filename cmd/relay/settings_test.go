@@ -99,7 +99,11 @@ type journalSettings struct {
 }
 
 type httpSettings struct {
-	Listen string `yaml:"listen,omitempty"`
+	Listen                string   `yaml:"listen,omitempty"`
+	PublicURL             string   `yaml:"public_url,omitempty"`
+	PasswordFile          string   `yaml:"password_file,omitempty"`
+	ModeratorPasswordFile string   `yaml:"moderator_password_file,omitempty"`
+	TrustedProxies        []string `yaml:"trusted_proxies,omitempty"`
 }
 
 type overlaySettings struct {

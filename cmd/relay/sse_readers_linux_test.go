@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -213,6 +212,60 @@ func TestManyReaders(t *testing.T) {
 	p.stop()
 }
 
+// put journals test treats with a message of that size.
+func (r *readers) put(count, size int) {
+	r.t.Helper()
+	norm := intake.Normalizer{Account: "mystream", Provider: "treatstream", Location: time.UTC}
+	for range count {
+		e := norm.TestEvent(time.Now(), "relay", "Tea", strings.Repeat("x", size))
+		line, err := e.Line()
+		if err == nil {
+			err = r.client.PutTest(r.t.Context(), &api.TestRequest{Event: api.Line(line)})
+		}
+		if err != nil {
+			r.t.Fatal(err)
+		}
+	}
+}
+
+// Many readers that do not read, each at another treat of nearly 1 MiB, take little memory, and do not keep others from getting every event.
+func TestSlowReadersOfLargeTreats(t *testing.T) {
+	const slow, count, mostMiB = 120, 24, 200
+	w := newWorld(t, simulatedRealtime)
+	base := strings.TrimSuffix(w.onHTTP(), "/readyz")
+	w.login()
+	p := w.start("--sink", "overlay")
+	w.connected()
+	r := w.newReaders(base)
+	first, _, at, err := r.open(t.Context(), -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Body.Close()
+	r.put(count, 1_000_000)
+	for i := range slow {
+		resp, _, _, err := r.open(t.Context(), int(at)+i%count)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+	}
+	quick, stream, _, err := r.open(t.Context(), int(at))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer quick.Body.Close()
+	if all, err := read(stream, count); err != nil || !slices.IsSorted(all) {
+		t.Errorf("the quick reader: %v, %v", all, err)
+	}
+	kib := peakMemory(t, p)
+	t.Logf("%d MiB of resident memory at most, with %d readers", kib>>10, slow)
+	if kib > mostMiB<<10 {
+		t.Errorf("%d MiB of resident memory, want at most %d", kib>>10, mostMiB)
+	}
+	p.stop()
+}
+
 // A reader that does not read is dropped. It resumes after the last event that it has, without a gap and without a double. Meanwhile others get
 // every event.
 func TestSlowReader(t *testing.T) {
@@ -235,17 +288,7 @@ func TestSlowReader(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer other.Body.Close()
-	norm := intake.Normalizer{Account: "mystream", Provider: "treatstream", Location: time.UTC}
-	for range count {
-		e := norm.TestEvent(time.Now(), "relay", "Tea", strings.Repeat("x", size))
-		var line json.RawMessage
-		if line, err = e.Line(); err == nil {
-			err = r.client.PutTest(t.Context(), &api.TestRequest{Event: api.Line(line)})
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
+	r.put(count, size)
 	all, err := read(quick, count) // other entries of the journal may have numbers in between
 	if err != nil || !slices.IsSorted(all) || all[0] <= at {
 		t.Errorf("the quick reader: %d events, from %v after %d, %v", len(all), all[:min(len(all), 3)], at, err)

@@ -22,6 +22,9 @@ type store struct {
 	seen   map[string]version  // files and folders at the last scan
 	dirty  map[string]struct{} // changed since the last sync
 	synced map[string]Held     // by stream, the last durable message on record
+
+	inspected time.Time // when the ends of the streams were last read
+	behind    bool      // something is durable that the record does not have
 }
 
 func newStore(dir string) *store {

@@ -1,8 +1,10 @@
 package overlay
 
 import (
+	"bytes"
 	"time"
 
+	"github.com/treatrelay/relay/internal/displaytext"
 	"github.com/treatrelay/relay/pipeline"
 )
 
@@ -65,6 +67,39 @@ func (l look) alert(e Event) (Alert, error) {
 	a.Anonymous = d.Anonymous || a.Sender == ""
 	a.Picture = l.pictures.of(a.Title)
 	return a, nil
+}
+
+// The size of a line from which it is made slim, and how many times more graphemes it keeps of a text than are shown, so that a hidden word at the
+// end is still found.
+const (
+	slimBytes = 4 << 10
+	slimTimes = 4
+)
+
+// slim returns the event with only the texts that an alert shows, and little more than it shows of them: a treat may have a MiB. It shares no memory
+// with e.
+func slim(e Event) Event {
+	if len(e.Line) <= slimBytes {
+		e.Line = bytes.Clone(e.Line)
+		return e
+	}
+	decoded, err := e.Event()
+	if err == nil {
+		d := &decoded.Data
+		d.Raw = nil
+		for text, limit := range map[**string]int{&d.Sender: maxName, &d.Title: maxTitle, &d.Message: maxMessage} {
+			if *text != nil {
+				kept := clamp(displaytext.Clean(**text, maxLines), slimTimes*limit)
+				*text = &kept
+			}
+		}
+		if line, lineErr := decoded.Line(); lineErr == nil {
+			e.Line = line
+			return e
+		}
+	}
+	e.Line = bytes.Clone(e.Line[:slimBytes]) // which cannot be decoded either
+	return e
 }
 
 func (l look) text(sender, title, message *string) Text {

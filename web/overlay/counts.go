@@ -92,7 +92,7 @@ func (s *Stage) count(ctx context.Context) {
 		r := FollowRequest{Accounts: slices.Clone(s.settings.Accounts), After: c.readTo, Since: since}
 		s.mu.Unlock()
 		return s.config.Feed.Follow(ctx, r, func(e Event) error {
-			s.tally(reading, e)
+			s.tally(reading, slim(e))
 			return nil
 		})
 	})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -106,6 +107,28 @@ func TestReadAheadIsBounded(t *testing.T) {
 		if st.State().More {
 			t.Error("more wait, after all were shown")
 		}
+	})
+}
+
+// Large treats are read ahead in bytes, and each is shown.
+func TestReadAheadIsBoundedInBytes(t *testing.T) {
+	const treats, most = 400, 300
+	inBubble(t, func(t *testing.T, w *world) {
+		st := w.run(func(s *overlay.Settings) { s.MergeAfter, s.MaxAge = 0, 0 })
+		wait(time.Second)
+		long := strings.Repeat("👩‍👩‍👧‍👦", 700)
+		for n := range treats {
+			e := stacktest.Event("a", pipeline.OriginLive, time.Now(), n+1)
+			e.Data.Message = &long
+			w.putEvent(&e)
+		}
+		wait(time.Second)
+		if got := st.State().Waiting; got < 100 || got > most {
+			t.Errorf("%d treats wait in memory, want at most %d", got, most)
+		}
+		w.open(st, overlay.PageRequest{ID: "p"}, nil)
+		wait(2 * time.Hour)
+		w.wantEachOnce()
 	})
 }
 

@@ -195,6 +195,7 @@ func (r *reading) walk(s *frame.Scanner, v *view, h *handle) error {
 		r.limit--
 		r.left -= len(it.Body)
 		bytes += frame.HeaderSize + len(it.Body)
+		s.Chunk = min(s.Chunk, max(r.left, minChunk)) // no more than what may still be returned
 		if r.limit == 0 || r.left <= 0 {
 			r.log.hints.add(v.first, r.from, it.Off+it.Size)
 			stopped = true

@@ -10,8 +10,12 @@ import (
 	"github.com/treatrelay/relay/pipeline/journal"
 )
 
-// followBatch is how many records one read returns at most. Each reader holds that many, and there can be a thousand.
-const followBatch = 64
+// One read returns at most followBatch records, and about followBytes if the records are as large as those of the read before. Each reader holds what
+// it has read, and there can be a thousand.
+const (
+	followBatch = 64
+	followBytes = 64 << 10
+)
 
 // FollowConfig selects the events of [Follow].
 type FollowConfig struct {
@@ -40,12 +44,13 @@ func Follow(ctx context.Context, j *journal.Journal, cfg FollowConfig, visit fun
 			return unfollowed(ctx, err)
 		}
 	}
-	for {
+	for limit := 1; ; {
 		changed := j.Changed()
-		records, err := j.Read(ctx, at, followBatch)
+		records, err := j.Read(ctx, at, limit)
 		if err != nil {
 			return unfollowed(ctx, err)
 		}
+		limit = nextBatch(records, limit)
 		for i := range records {
 			if ctx.Err() != nil {
 				return nil //nolint:nilerr // the caller has stopped it
@@ -72,6 +77,18 @@ func Follow(ctx context.Context, j *journal.Journal, cfg FollowConfig, visit fun
 			return nil
 		}
 	}
+}
+
+// nextBatch returns how many records to read after these.
+func nextBatch(records []journal.Record, last int) int {
+	size := 0
+	for i := range records {
+		size += journal.EntrySize(&records[i].Entry)
+	}
+	if size == 0 {
+		return last
+	}
+	return min(followBatch, max(1, len(records)*followBytes/size))
 }
 
 // unfollowed wraps an error, and returns nil if ctx has ended.

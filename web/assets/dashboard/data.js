@@ -3,7 +3,7 @@
 import { follow, get, lines, part, pauseFor } from './api.js';
 import { early } from './first.js';
 import { Rates } from './rates.js';
-import { Ring } from './rows.js';
+import { brief, Ring } from './rows.js';
 import { Poll, Store } from './store.js';
 
 /** role is who is signed in; null: nobody; undefined: not known yet. @type {Store<import('./types.js').Role|null|undefined>} */
@@ -86,7 +86,7 @@ class Feed extends Store {
   /** @param {Treat} treat */
   #add(treat) {
     this.#after = Math.max(this.#after, treat.number);
-    if (treat.event.type === 'treatrelay.treat.v1') this.ring.add(treat);
+    if (treat.event.type === 'treatrelay.treat.v1') this.ring.add({ number: treat.number, event: brief(treat.event) });
   }
 
   #publish() {

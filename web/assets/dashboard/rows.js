@@ -15,6 +15,23 @@ export function visibleRows(scrolled, height, row, count, spare = 6) {
   return { first, last: Math.min(count, Math.ceil((top + height) / row) + spare) };
 }
 
+const SHOWN = 300; // characters of a text that a row may need
+
+/**
+ * brief returns an event with no more of its texts than a row shows. A treat may have a megabyte, and the list has thousands.
+ * @param {import('./types.js').CloudEvent} event
+ * @returns {import('./types.js').CloudEvent}
+ */
+export function brief({ id, type, time, origin, data: { account, provider, sender, title, message, anonymous } }) {
+  return { id, type, time, origin, data: { account, provider, sender: start(sender), title: start(title), message: start(message), anonymous } };
+}
+
+/** start returns the beginning of a text. @param {string|null|undefined} text */
+function start(text) {
+  if (!text || text.length <= SHOWN) return text;
+  return /** @type {string} */ (JSON.parse(JSON.stringify(text.trimStart().slice(0, SHOWN).toWellFormed()))); // a slice would keep the whole text in memory
+}
+
 /**
  * Ring keeps the newest entries of a stream.
  * @template T

@@ -103,6 +103,13 @@ func faultyFiles() []faultyFile {
 			"4:18: http.password_file: stat missing: no such file or directory",
 			"5:8: http.tls: wants both cert_file and key_file, or neither",
 		}},
+		{"http proxies", "http:\n  trusted_proxies: [10.0.0.0/8, proxy.example, 10.1.2.3/8, 0.0.0.0/0, '::ffff:10.0.0.0/104', 'fe80::1%eth0', '::1', fd00::/8, 127.0.0.1]\n", []string{
+			`2:33: http.trusted_proxies[1]: want an address or a network such as 127.0.0.1 or 10.0.0.0/8, got "proxy.example"`,
+			"2:48: http.trusted_proxies[2]: has bits beyond the length of its prefix: write 10.0.0.0/8",
+			"2:60: http.trusted_proxies[3]: trusts every client, and a client can send any address: name only the addresses of your proxies",
+			`2:71: http.trusted_proxies[4]: write the IPv4 network without ::ffff:, got "::ffff:10.0.0.0/104"`,
+			`2:94: http.trusted_proxies[5]: want an address or a network such as 127.0.0.1 or 10.0.0.0/8, got "fe80::1%eth0"`,
+		}},
 		{"http beside nats", "sinks: {n: {type: nats, subject: x}}\nhttp: {listen: 127.0.0.1:4222}\n", []string{
 			"2:16: http.listen: is the address of nats.listen too: choose another port",
 		}},
@@ -114,8 +121,8 @@ func faultyFiles() []faultyFile {
 			"1:73: accounts.a: a key without a value; put a text that has a comma in quotes",
 		}},
 		{"secret as a key", "http: {\"=hunter2\": 1, x=hunter2: 2}\n", []string{
-			`1:8: http."...": unknown key; known: listen, moderator_password_file, password_file, public_url, tls`,
-			`1:23: http."x...": unknown key; known: listen, moderator_password_file, password_file, public_url, tls`,
+			`1:8: http."...": unknown key; known: listen, moderator_password_file, password_file, public_url, tls, trusted_proxies`,
+			`1:23: http."x...": unknown key; known: listen, moderator_password_file, password_file, public_url, tls, trusted_proxies`,
 		}},
 		{"names", "accounts:\n  Big: {provider: treatstream, client_id: x, client_secret: hunter2}\nsinks:\n  -x: {type: stdout}\n  a.b: {type: stdout}\n", []string{
 			"2:3: accounts.Big: a name has 1 to 63 of a-z, 0-9, _ and -, and begins with a letter or digit",

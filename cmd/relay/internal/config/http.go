@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"net/url"
@@ -27,6 +28,9 @@ type HTTP struct {
 	Listen string `yaml:"listen" value:"address and port, or 'off'"`
 	// The URL of the pages in browsers, without a path, if it is not that address: `https://relay.example.com` behind a reverse proxy.
 	PublicURL string `yaml:"public_url" value:"URL"`
+	// The addresses of your reverse proxies, as in `[127.0.0.1, 10.0.0.0/8]`. Relay takes the address of the client from their headers
+	// `X-Forwarded-For` or `Forwarded`, and believes nobody else's. See [behind a proxy](dashboard.md#behind-a-proxy).
+	TrustedProxies []string `yaml:"trusted_proxies" value:"list of addresses and networks"`
 	// The file with the password of the dashboard: one line of at least 12 characters. Without it only the command `dashboard` opens the dashboard. A new
 	// password counts at once, and ends the sessions of the old one.
 	PasswordFile string `yaml:"password_file"`
@@ -51,6 +55,12 @@ func (h HTTP) Served() bool { return h.Listen != Off }
 func (h HTTP) Loopback() bool {
 	host, _, err := net.SplitHostPort(h.Listen)
 	return err == nil && loopback.Is(host)
+}
+
+// Proxies returns the addresses of the trusted proxies.
+func (h HTTP) Proxies() []netip.Prefix {
+	all, _ := web.ParseProxies(h.TrustedProxies) // check reported the errors
+	return all
 }
 
 // URL returns how browsers reach the pages, without a slash at the end: by public_url, or else at the address of the server. If that listens
@@ -82,6 +92,10 @@ func (h HTTP) check(d *decoder, file *sections) {
 	}
 	if d.given("http.public_url") {
 		d.check("http.public_url", checkPublicURL(h.PublicURL))
+	}
+	_, errs := web.ParseProxies(h.TrustedProxies)
+	for i, err := range errs {
+		d.check(fmt.Sprintf("http.trusted_proxies[%d]", i), err)
 	}
 	h.checkFiles(d)
 	if !h.Served() {

@@ -106,6 +106,8 @@ func TestConfigSchemaOfValues(t *testing.T) {
 		{"overlays: {Main: {}}", false},
 		{"http: {listen: 'off', public_url: 'https://h', password_file: ok, tls: {cert_file: ok, key_file: ok}}", true},
 		{"http: {tls: {cert: ok}}", false},
+		{"http: {trusted_proxies: [127.0.0.1, 10.0.0.0/8, 'fd00::/8']}", true},
+		{"http: {trusted_proxies: 127.0.0.1}", false},
 	} {
 		err := doctest.Fits(t, schema, test.text)
 		if _, loaded := load(t, test.text, getenv); test.good != (loaded == nil) {

@@ -17,13 +17,10 @@ import (
 // memoryShare is the share of the memory limit of a container or service that the garbage collector may use. The rest is for other memory.
 const memoryShare = 0.8
 
-// The garbage collector lets memory grow to twice the live heap, and a flood of large treats fills that within a moment. While less than memorySmall
-// is in use, relay should stay below 200 MiB, including the program and its file cache: the limit memoryMost makes the collector run more often. Above
-// memorySmall only the control group limits memory, because otherwise the collector would run all the time.
-const (
-	memorySmall = 128 << 20
-	memoryMost  = 160 << 20
-)
+// The garbage collector lets memory grow to twice the live heap, and a flood of large treats fills that within a moment. So that relay stays below
+// 200 MiB, including the program and its file cache, the collector runs more often: at memoryMost, or at one and a half times what is in use if that
+// is more. The limit grows with what is in use, because below it the collector would run all the time.
+const memoryMost = 112 << 20
 
 // A memoryTarget sets the memory limit of the garbage collector after each of its cycles.
 type memoryTarget struct {
@@ -73,11 +70,12 @@ func (t *memoryTarget) set() {
 	for _, s := range samples {
 		used += s.Value.Uint64()
 	}
-	limit := t.most
-	if used < memorySmall {
-		limit = min(limit, memoryMost)
-	}
-	debug.SetMemoryLimit(limit)
+	debug.SetMemoryLimit(memoryLimit(used, t.most))
+}
+
+// memoryLimit returns the limit for a process that uses so many bytes, and may use at most most.
+func memoryLimit(used uint64, most int64) int64 {
+	return min(most, max(memoryMost, int64(used+used/2))) //nolint:gosec // no process uses 2^62 bytes
 }
 
 // The garbage collector keeps about as much memory free as is in use, and a start or a flood leaves more. If that is much, and relay allocates so

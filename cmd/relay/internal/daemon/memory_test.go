@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"math"
 	"runtime"
 	"sync"
 	"testing"
@@ -39,4 +40,19 @@ func TestKeepMemorySmall(t *testing.T) {
 			t.Errorf("%d bytes are still spare when nothing happens", spare)
 		}
 	})
+}
+
+// The limit is never so near to what is in use that the collector runs all the time, and never jumps. A control group limits it in any case.
+func TestMemoryLimit(t *testing.T) {
+	last := memoryLimit(0, math.MaxInt64)
+	for used := int64(0); used < 4<<30; used += 1 << 20 {
+		limit := memoryLimit(uint64(used), math.MaxInt64)
+		if limit < memoryMost || limit < used+used/2 || limit-last > 2<<20 {
+			t.Fatalf("with %d MiB in use the limit is %d MiB, after %d MiB", used>>20, limit>>20, last>>20)
+		}
+		if grouped := memoryLimit(uint64(used), 256<<20); grouped > 256<<20 || grouped != min(limit, 256<<20) {
+			t.Fatalf("with %d MiB in use the limit in a control group is %d MiB", used>>20, grouped>>20)
+		}
+		last = limit
+	}
 }

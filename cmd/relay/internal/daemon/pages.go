@@ -78,15 +78,16 @@ func (j *job) listenPages(ctx context.Context, o Options) (net.Listener, error) 
 	if o.Pages != nil {
 		return o.Pages.listener, nil
 	}
-	l, err := listenHTTP(ctx, o.Config.HTTP.Listen)
-	if err == nil || o.Config.HTTP.Listen != config.DefaultHTTPListen {
-		return l, err
+	address := o.Config.HTTP.Listen
+	if o.Simulation && address == config.DefaultHTTPListen {
+		return listenAnyPort(ctx)
 	}
-	if !o.Simulation { // perhaps another relay listens there
+	l, err := listenHTTP(ctx, address)
+	if err != nil && address == config.DefaultHTTPListen { // perhaps another relay listens there
 		j.log.Warn().Err(err).Msg("dashboard, overlays and health checks are not served")
 		return nil, nil
 	}
-	return listenHTTP(ctx, "127.0.0.1:0")
+	return l, err
 }
 
 // simulatedOverlay is the overlay of a simulation.
@@ -106,6 +107,14 @@ func (j *job) showPages(ctx context.Context, to io.Writer) error {
 	link := j.pages.sessions.NewLinkFor(session.Owner, time.Hour)
 	_, err = fmt.Fprintf(to, "Dashboard: %s/#link=%s\nOverlay:   %s/overlay/%s#%s\n", at, link.Reveal(), at, simulatedOverlay, key.Reveal())
 	return err
+}
+
+// listenAnyPort listens on the default of http.listen or, if that port is taken, on any free one.
+func listenAnyPort(ctx context.Context) (net.Listener, error) {
+	if l, err := listenHTTP(ctx, config.DefaultHTTPListen); err == nil {
+		return l, nil
+	}
+	return listenHTTP(ctx, "127.0.0.1:0")
 }
 
 // listenHTTP listens on http.listen.
@@ -138,7 +147,7 @@ func (j *job) servePages(o Options, l net.Listener) (stop func() error, err erro
 	}
 	handler, err := web.New(web.Config{
 		API: countReaders(&j.pages.readers, j.control.handler), Access: access(), Keys: j.pages.overlays.Keys(), Sessions: sessions, Health: j.health(), Assets: web.Assets(),
-		Listen: l.Addr().String(), PublicURL: cfg.PublicURL, TLS: encryption != nil, Log: j.log,
+		Listen: l.Addr().String(), PublicURL: cfg.PublicURL, TrustedProxies: cfg.Proxies(), TLS: encryption != nil, Log: j.log,
 	})
 	if err != nil {
 		return nil, err

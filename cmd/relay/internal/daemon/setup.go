@@ -53,10 +53,7 @@ type SetupOptions struct {
 // Setup serves the page that makes the first configuration, on the default of http.listen, or on any port if that is taken. It returns once relay.yaml
 // is written, and keeps the address for [Run]: requests wait until relay runs. The error is the cause of ctx if that ends before.
 func Setup(ctx context.Context, o SetupOptions) (_ *Pages, err error) {
-	l, err := listenHTTP(ctx, config.DefaultHTTPListen)
-	if err != nil {
-		l, err = listenHTTP(ctx, "127.0.0.1:0")
-	}
+	l, err := listenAnyPort(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 
-import { Ring, visibleRows } from '../rows.js';
+import { brief, Ring, visibleRows } from '../rows.js';
 
 test('the rows around the visible part are drawn', () => {
   assert.deepEqual(visibleRows(0, 400, 50, 1000, 2), { first: 0, last: 10 });
@@ -32,4 +32,15 @@ test('a ring keeps the newest entries', () => {
   }
   assert.deepEqual(ring.newestFirst(), [7, 6, 5]);
   assert.equal(ring.total, 7);
+});
+
+test('a row keeps little of a large treat', () => {
+  const data = { account: 'mystream', provider: 'treatstream', sender: null, title: 'Tacos', message: ' ' + '🎉'.repeat(500_000), raw: {}, anonymous: true };
+  const event = { id: 'trt_1', type: 'treatrelay.treat.v1', time: '2026-07-16T21:00:00Z', origin: 'live', data };
+  const kept = brief(event);
+  assert.ok(JSON.stringify(kept).length < 1500);
+  assert.equal(kept.data.message, '🎉'.repeat(150));
+  assert.deepEqual({ ...kept.data, message: '' }, { account: 'mystream', provider: 'treatstream', sender: null, title: 'Tacos', message: '', anonymous: true });
+  const small = { ...event, data: { ...data, message: ' Hello ' } };
+  assert.equal(brief(small).data.message, ' Hello ');
 });

@@ -3,6 +3,8 @@ package server
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"io"
 	"net/http"
 	"strconv"
 	"sync"
@@ -21,6 +23,9 @@ const (
 	// readerPatience is how long a write to a reader may take. A slower reader is disconnected, and can resume.
 	readerPatience = 30 * time.Second
 )
+
+// errLarge means that the next event is large.
+var errLarge = errors.New("the event is large")
 
 // events streams events as they are journaled.
 func (s *server) events(w http.ResponseWriter, r *http.Request) error {
@@ -42,7 +47,7 @@ func (s *server) events(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Cache-Control", "no-store")
 	ctx, stop := context.WithCancel(r.Context())
 	defer stop()
-	st := &stream{session: session, control: http.NewResponseController(w), stop: stop}
+	st := &stream{to: w, session: session, control: http.NewResponseController(w), stop: stop}
 	if !st.sendJSON(q.After, api.StreamPosition, api.Position{Number: q.After}) {
 		return nil
 	}
@@ -50,16 +55,35 @@ func (s *server) events(w http.ResponseWriter, r *http.Request) error {
 	beating.Go(func() { st.beat(ctx) })
 	defer beating.Wait()
 	defer stop()
-	err = query.Follow(ctx, j, q.FollowConfig, func(e query.Event) error {
-		m := &sse.Message{ID: sse.ID(strconv.FormatUint(e.Seq, 10))}
-		m.AppendData(string(e.Line))
-		st.send(m)
-		return nil
-	})
-	if err != nil && ctx.Err() == nil {
+	if err := s.sendEvents(ctx, st, j, q.FollowConfig); err != nil && ctx.Err() == nil {
 		st.sendJSON(0, api.StreamProblem, s.problem(err))
 	}
 	return nil
+}
+
+// sendEvents sends events until ctx ends.
+func (s *server) sendEvents(ctx context.Context, st *stream, j *journal.Journal, from query.FollowConfig) error {
+	turn := false
+	defer s.turns.done(st)
+	for {
+		err := query.Follow(ctx, j, from, func(e query.Event) error {
+			if len(e.Line) >= largeEvent && !turn {
+				return errLarge
+			}
+			from.After = e.Seq
+			st.sendEvent(&e)
+			s.turns.done(st)
+			turn = false
+			return nil
+		})
+		if !errors.Is(err, errLarge) {
+			return err
+		}
+		if err := s.turns.take(ctx, st); err != nil {
+			return err
+		}
+		turn = true
+	}
 }
 
 // begin sets q.After to the number after which the stream begins.
@@ -87,6 +111,7 @@ func begin(ctx context.Context, j *journal.Journal, q *api.FollowQuery) error {
 // stream writes to one reader. It ends when the reader is gone or too slow.
 type stream struct {
 	mu      sync.Mutex
+	to      io.Writer // under the session
 	session *sse.Session
 	control *http.ResponseController
 	stop    context.CancelFunc
@@ -94,10 +119,32 @@ type stream struct {
 
 // send sends a message. If that fails, it ends the stream and returns false.
 func (s *stream) send(m *sse.Message) bool {
+	return s.write(func() error { return s.session.Send(m) })
+}
+
+// drop ends the stream, also if a write is under way.
+func (s *stream) drop() {
+	s.stop()
+	_ = s.control.SetWriteDeadline(time.Now()) // a transport without deadlines is in this process
+}
+
+// sendEvent sends an event. Its line, which has no line break, is not copied.
+func (s *stream) sendEvent(e *query.Event) bool {
+	return s.write(func() error {
+		for _, part := range [][]byte{[]byte("id: " + strconv.FormatUint(e.Seq, 10) + "\ndata: "), e.Line, []byte("\n\n")} {
+			if _, err := s.to.Write(part); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (s *stream) write(send func() error) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	_ = s.control.SetWriteDeadline(time.Now().Add(readerPatience)) // a transport without deadlines is in this process
-	err := s.session.Send(m)
+	err := send()
 	if err == nil {
 		err = s.session.Flush()
 	}

@@ -56,14 +56,17 @@ type Pages struct {
 	NewLink func(api.Role) (api.Link, error)
 }
 
-type server struct{ Config }
+type server struct {
+	Config
+	turns *turns // of readers of events
+}
 
 // A handler serves a request. Its error is the answer; it must be nil once the answer has begun.
 type handler func(http.ResponseWriter, *http.Request) error
 
 // New returns the handler of everything below [api.Root].
 func New(cfg Config) http.Handler {
-	s := &server{cfg}
+	s := &server{cfg, newTurns()}
 	mux := http.NewServeMux()
 	serve := s.handlers()
 	for _, o := range api.Operations() {
