@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// The logic of the dashboard's scripts is tested by Node. The tests are not part of the program.
-func TestDashboardScripts(t *testing.T) {
+// The logic of the pages' scripts is tested by Node. The tests are not part of the program.
+func TestScripts(t *testing.T) {
 	node, err := exec.LookPath("node")
 	if err != nil {
 		if os.Getenv("RELAY_REQUIRE_PEERS") == "1" {
@@ -18,9 +18,9 @@ func TestDashboardScripts(t *testing.T) {
 		}
 		t.Skipf("needs Node: %v", err)
 	}
-	tests, err := filepath.Glob("assets/dashboard/_test/*.test.mjs")
+	tests, err := filepath.Glob("assets/*/_test/*.test.mjs")
 	if err != nil || len(tests) == 0 {
-		t.Fatalf("no tests of the dashboard: %v", err)
+		t.Fatalf("no tests of the pages: %v", err)
 	}
 	out, err := exec.CommandContext(t.Context(), node, append([]string{"--test"}, tests...)...).CombinedOutput()
 	if err != nil {

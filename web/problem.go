@@ -2,6 +2,7 @@ package web
 
 import (
 	"html/template"
+	"io"
 	"net/http"
 	"strings"
 
@@ -17,14 +18,19 @@ func notFound(w http.ResponseWriter, r *http.Request) {
 	refuse(w, r, problem.New(http.StatusNotFound, "not-found", "relay has no page at this address", "the dashboard is at /"))
 }
 
-// refuse answers with a problem: to a person with a page, to a program with JSON, and to an overlay, which may be on air, with nothing.
+// blankPage draws nothing. Without a body, Chromium would draw its own page, which has the address and the key in it.
+const blankPage = "<!doctype html><title></title>"
+
+// refuse answers with a problem: to a person with a page, to a program with JSON, and to an overlay, which may be on air, with a blank page.
 func refuse(w http.ResponseWriter, r *http.Request, p *problem.Problem) {
 	w.Header().Set("Cache-Control", "no-store")
 	path := r.URL.Path
 	program := path == "/session" || path == Root || strings.HasPrefix(path, Root+"/")
 	switch {
 	case path == "/overlay" || strings.HasPrefix(path, "/overlay/"):
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		w.WriteHeader(p.Status)
+		_, _ = io.WriteString(w, blankPage) // the browser may have left
 	case !program && strings.Contains(r.Header.Get("Accept"), "text/html"):
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		w.WriteHeader(p.Status)

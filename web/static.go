@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
+	"net/url"
 	"path"
 	"strings"
 	"time"
@@ -104,6 +105,9 @@ func (s *static) serve(w http.ResponseWriter, r *http.Request) {
 		}
 	} else if rest, ok := strings.CutPrefix(r.URL.Path, "/overlay/"); ok && rest != "" && !strings.Contains(rest, "/") {
 		name, overlay = "overlay/index.html", true
+	} else if one, ok := strings.CutSuffix(rest, "/"); ok && one != "" && !strings.Contains(one, "/") {
+		withoutSlash(w, r)
+		return
 	}
 	f := s.files[name]
 	switch {
@@ -121,6 +125,13 @@ func (s *static) serve(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
 	}
 	f.serve(w, r)
+}
+
+// withoutSlash redirects to the page of an overlay. The browser keeps the fragment, which is the key.
+func withoutSlash(w http.ResponseWriter, r *http.Request) {
+	u := url.URL{Path: "../" + path.Base(r.URL.Path), RawQuery: r.URL.RawQuery}
+	w.Header().Set("Location", u.String())
+	w.WriteHeader(http.StatusPermanentRedirect)
 }
 
 // serve sends a file, or reports that the one that the browser has is the same.

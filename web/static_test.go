@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/treatrelay/relay/web/session"
+	"github.com/treatrelay/relay/web/webtest"
 )
 
 func TestPages(t *testing.T) {
@@ -147,9 +148,43 @@ func TestErrorsOnAir(t *testing.T) {
 		s.do(http.MethodGet, "/overlay/main", "", header("Accept", "text/html"), header("Host", "evil.example")),
 		s.do(http.MethodGet, "/overlay/a%2fb", "", header("Accept", "text/html")),
 	} {
-		if got.StatusCode < 400 || got.body != "" {
-			t.Errorf("GET %s: status %d: %q", got.Request.URL, got.StatusCode, got.body)
+		if got.StatusCode < 400 || got.body != blankPage || got.Header.Get("Content-Type") != "text/html; charset=utf-8" {
+			t.Errorf("GET %s: status %d, type %q: %q", got.Request.URL, got.StatusCode, got.Header.Get("Content-Type"), got.body)
 		}
+	}
+}
+
+// An address with a slash at its end opens the same page.
+func TestOverlayWithSlash(t *testing.T) {
+	s := serve(t, config(t))
+	for path, want := range map[string]string{
+		"/overlay/main/": "../main", "/overlay/main/?theme=night&volume=0": "../main?theme=night&volume=0", "/overlay/any%20name/": "../any%20name",
+	} {
+		got := s.do(http.MethodGet, path, "")
+		if got.StatusCode != http.StatusPermanentRedirect || got.Header.Get("Location") != want {
+			t.Errorf("GET %s: status %d, Location %q", path, got.StatusCode, got.Header.Get("Location"))
+		}
+	}
+}
+
+// A browser draws nothing if the address of an overlay is wrong: neither the address, which has the key in it, nor what is wrong.
+func TestWrongAddressOnAir(t *testing.T) {
+	browser := webtest.Start(t)
+	s := serve(t, config(t))
+	other := strings.Replace(s.url, "127.0.0.1", "stream.localhost", 1) // which is this computer, but no host of the configuration
+	for address, want := range map[string]string{
+		s.url + "/overlay/main/": "/overlay/main", s.url + "/overlay/a/b": "/overlay/a/b", s.url + "/overlay//main": "/overlay//main",
+		s.url + "/overlay/main%2f": "/overlay/main%2f", other + "/overlay/main": "/overlay/main",
+	} {
+		tab := browser.Open(address+"#rok_secret", webtest.Options{})
+		tab.WaitFor(`document.readyState === 'complete'`)
+		if got := tab.Text(`location.pathname + location.hash`); got != want+"#rok_secret" {
+			t.Errorf("%s leads to %s", address, got)
+		}
+		if text := tab.Text(`document.body.innerText.trim()`); text != "" && address != s.url+"/overlay/main/" {
+			t.Errorf("%s shows %q", address, text)
+		}
+		tab.Close()
 	}
 }
 

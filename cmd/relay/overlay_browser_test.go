@@ -3,11 +3,17 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -165,22 +171,67 @@ func TestOverlayRevokeInTheBrowser(t *testing.T) {
 	p.stop()
 }
 
-// A file of relay overlay file waits for relay, and then is the page.
+// otherProgram serves something else at the address of the pages until stop. Its answer to each request is 200, and lets pages of all origins read
+// it. requests are the methods and paths that it got; it fails the test if it gets the key.
+func (w *world) otherProgram(address, key string) (requests func() []string, stop func()) {
+	w.t.Helper()
+	var mu sync.Mutex
+	var got []string
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		got = append(got, r.Method+" "+r.URL.Path)
+		mu.Unlock()
+		if strings.Contains(r.Header.Get("Authorization"), key) {
+			w.t.Errorf("%s %s has the key", r.Method, r.URL.Path)
+		}
+		out.Header().Set("Access-Control-Allow-Origin", "*")
+		out.Header().Set("Access-Control-Allow-Headers", "Authorization")
+		_, _ = io.WriteString(out, "<!doctype html><h1>Another program</h1>")
+	}))
+	err := server.Listener.Close()
+	eventually(w.t, func() error {
+		server.Listener, err = new(net.ListenConfig).Listen(w.t.Context(), "tcp", strings.TrimPrefix(address, "http://"))
+		return err
+	})
+	server.Start()
+	return func() []string {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Clone(got)
+	}, server.Close
+}
+
+// A file of relay overlay file waits for relay, also while another program answers at its address, and then is the page.
 func TestOverlayFileInTheBrowser(t *testing.T) {
 	browser := webtest.Start(t)
 	w := newWorld(t, simulatedRealtime)
 	w.login()
-	w.pages()
+	address := w.pages()
 	p := w.start()
 	w.connected()
 	file := w.data("overlay.html")
 	w.relay(exit.OK, "overlay", "file", "main", "--output", file)
 	p.stop()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	requests, stopOther := w.otherProgram(address, regexp.MustCompile(`rok_\w+`).FindString(string(text)))
 	tab := browser.Open("file://"+file, webtest.Options{Reduced: true})
 	tab.WaitFor(`document.readyState === 'complete'`)
 	if text := tab.Text(`document.body.innerText.trim()`); text != "" {
 		t.Errorf("while it waits it shows %q", text)
 	}
+	eventually(t, func() error {
+		if got := requests(); len(got) < 5 {
+			return fmt.Errorf("the other program got %q", got)
+		}
+		return nil
+	})
+	if got := tab.Text(`location.protocol + document.body.innerText.trim()`); got != "file:" {
+		t.Errorf("with another program at relay's address it shows %q", got)
+	}
+	stopOther()
 	p = w.start()
 	w.awaitPages(1)
 	w.relay(exit.OK, "overlay", "test", "main", "--title", "Ramen")
@@ -230,7 +281,8 @@ func TestDocumentedOverlayTheme(t *testing.T) {
 	}
 	p := w.start()
 	w.connected()
-	tab := browser.Open(w.relay(exit.OK, "overlay", "new", "main").out.text(), webtest.Options{})
+	const watch = `addEventListener('animationstart', (e) => { if (e.target.matches('.alert')) console.log(e.target.dataset.state + ': ' + e.animationName); });`
+	tab := browser.Open(w.relay(exit.OK, "overlay", "new", "main").out.text(), webtest.Options{Script: watch})
 	w.awaitPages(1)
 	w.relay(exit.OK, "overlay", "test", "main", "--sender", "Bo", "--title", "Ramen", "--message", "Enjoy!")
 	tab.WaitFor(`document.querySelector('#box .card')`)
@@ -239,6 +291,11 @@ func TestDocumentedOverlayTheme(t *testing.T) {
 	}
 	if got := tab.Text(`getComputedStyle(document.querySelector('#box .alert')).animationName`); got != "enter" {
 		t.Errorf("the animation is %q", got)
+	}
+	w.relay(exit.OK, "overlay", "skip", "main")
+	tab.WaitFor(`document.getElementById('box').childElementCount === 0`)
+	if got := strings.Join(tab.Console(), ", "); got != "in: enter, out: leave" {
+		t.Errorf("the animations were %q", got)
 	}
 	p.stop()
 }

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/treatrelay/relay/internal/problem"
 	"github.com/treatrelay/relay/web/overlay"
 	"github.com/treatrelay/relay/web/webtest"
 )
@@ -100,9 +101,15 @@ func (s *site) handler() http.Handler {
 		http.ServeFile(w, r, "../assets/overlay/index.html")
 	})
 	mux.HandleFunc("/api/v1/overlays/{name}/", func(w http.ResponseWriter, r *http.Request) {
-		overlayName, _, ok := s.stages.Check(strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "))
+		w.Header().Set("Access-Control-Allow-Origin", "*")
+		if r.Method == http.MethodOptions { // for the local file
+			w.Header().Set("Access-Control-Allow-Headers", "Authorization, Content-Type")
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+		overlayName, _, ok := s.stages.Check(strings.TrimSpace(strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer")))
 		if preview := r.URL.Query().Get("preview") == "1"; !preview && (!ok || overlayName != r.PathValue("name")) {
-			http.Error(w, "a key is missing", http.StatusUnauthorized)
+			problem.Send(w, http.StatusUnauthorized, problem.New(http.StatusUnauthorized, "wrong-key", "a key is missing", ""))
 			return
 		}
 		api.ServeHTTP(w, r)

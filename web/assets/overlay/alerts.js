@@ -18,12 +18,15 @@ export class Alerts {
     this.#memory = memory;
     this.#root = root;
     this.#custom = new CustomTheme(link);
+    new ResizeObserver(() => this.#current?.refit()).observe(root);
   }
 
   set(settings) {
+    const { theme, locale } = this.#settings ?? {};
     this.#settings = settings;
     this.#link.forget();
     this.#custom.set(settings.theme === 'custom');
+    if (theme !== settings.theme || locale !== settings.locale) this.#current?.redraw();
   }
 
   // show asks relay whether to show an alert, and shows it.
@@ -36,10 +39,10 @@ export class Alerts {
     if (this.#turn !== turn || !await say('started') || this.#turn !== turn) return;
     this.#link.shows(turn);
     this.#memory.add(ids, turn);
-    const showing = new Showing(this.#root, this.#player, this.#settings);
+    const showing = new Showing(this.#root, this.#player, () => this.#draw(alert));
     this.#current = showing;
     try {
-      await showing.run(await this.#draw(alert), alert, duration);
+      await showing.run(duration, () => this.#player.play(alert, texts(this.#settings.locale)));
     } finally {
       showing.leave();
       if (this.#current === showing) {
@@ -56,11 +59,21 @@ export class Alerts {
     this.#current?.end();
   }
 
-  // draw makes the element of an alert. Every text is set as text.
+  // draw makes the element of an alert: of the operator's theme, or relay's own if there is none or it cannot be drawn.
   async #draw(alert) {
-    const custom = await this.#custom.element();
-    const root = custom ?? document.getElementById('alert').content.firstElementChild.cloneNode(true);
-    root.classList.toggle('plain', !custom && ['clean', 'custom'].includes(this.#settings.theme));
+    try {
+      const custom = await this.#custom.element();
+      if (custom) return await this.#fill(custom, alert);
+    } catch {
+      // As if there were no such theme.
+    }
+    const own = document.getElementById('alert').content.firstElementChild.cloneNode(true);
+    own.classList.toggle('plain', ['clean', 'custom'].includes(this.#settings.theme));
+    return this.#fill(own, alert);
+  }
+
+  // fill puts an alert into an element. Every text is set as text.
+  async #fill(root, alert) {
     const words = texts(this.#settings.locale);
     const fields = {
       overline: words.treat, sender: alert.sender || words.anonymous, title: alert.title, message: alert.message,
@@ -93,14 +106,14 @@ export class Alerts {
   }
 }
 
-// Showing is one alert on screen.
+// Showing is one alert on screen. draw makes its element.
 class Showing {
-  #root; #player; #settings; #since = performance.now(); #over = false; #ended; #end; #gone; #leave;
+  #root; #player; #draw; #element = null; #drawings = 0; #since = performance.now(); #over = false; #ended; #end; #gone; #leave;
 
-  constructor(root, player, settings) {
+  constructor(root, player, draw) {
     this.#root = root;
     this.#player = player;
-    this.#settings = settings;
+    this.#draw = draw;
     this.#ended = new Promise((resolve) => { this.#end = resolve; });
     this.#gone = new Promise((resolve) => { this.#leave = resolve; });
   }
@@ -117,16 +130,40 @@ class Showing {
     await this.#gone;
   }
 
-  async run(element, alert, duration) {
-    if (this.#over) return; // hidden while its picture was loading
+  // run shows the alert for its time, or until the end of what play begins if that is later.
+  async run(duration, play) {
+    while (!this.#element && !this.#over) await this.#show();
+    if (this.#over) return; // hidden while its theme or its picture was loading
+    this.#since = performance.now();
+    await Promise.race([this.#ended, Promise.all([sleep(duration), play()])]);
+    this.end();
+    this.#player.stop();
+    this.#element.dataset.state = 'out';
+    await animated(this.#element);
+  }
+
+  // show draws the alert, unless it has ended or is to look different by then.
+  async #show() {
+    const drawing = this.#drawings;
+    const element = await Promise.race([this.#draw(), this.#ended]);
+    if (this.#over || drawing !== this.#drawings) return;
     this.#root.replaceChildren(element);
     fit(this.#root, element);
     element.dataset.state = 'in';
-    const spoken = this.#player.play(alert, texts(this.#settings.locale));
-    await Promise.race([this.#ended, Promise.all([sleep(duration), spoken])]);
-    this.#player.stop();
-    element.dataset.state = 'out';
-    await animated(element);
+    this.#element = element;
+  }
+
+  // redraw draws the alert in other settings.
+  redraw() {
+    this.#drawings++;
+    if (this.#element) this.#show();
+  }
+
+  // refit makes the alert suit a box of another size.
+  refit() {
+    if (!this.#element || this.#over) return;
+    fit(this.#root, this.#element);
+    finite(this.#element).forEach((animation) => animation.finish()); // it does not come in again
   }
 
   // leave clears the box.
@@ -136,10 +173,12 @@ class Showing {
   }
 }
 
+// finite are the animations of an element that end.
+const finite = (element) => element.getAnimations({ subtree: true }).filter((a) => a.effect.getComputedTiming().endTime !== Infinity);
+
 // animated waits until the finite animations of an element end.
 function animated(element) {
-  const all = element.getAnimations({ subtree: true }).filter((a) => a.effect.getComputedTiming().endTime !== Infinity);
-  return Promise.race([Promise.allSettled(all.map((a) => a.finished)), sleep(ANIMATION)]);
+  return Promise.race([Promise.allSettled(finite(element).map((a) => a.finished)), sleep(ANIMATION)]);
 }
 
 // fit makes an alert as large as suits the box, and no larger: the text shrinks, the message has fewer lines, and then the
@@ -147,6 +186,8 @@ function animated(element) {
 function fit(box, element) {
   const size = Math.min(box.clientWidth * 0.043, box.clientHeight * 0.094);
   box.style.setProperty('--size', Math.max(13, Math.min(size, 72)) + 'px');
+  element.classList.remove('tiny');
+  element.style.removeProperty('--lines');
   element.classList.add('measured'); // without animations, which move things
   if (!(shrink(box, element, 1, READABLE) || shorten(box, element) || shrink(box, element, READABLE, SMALLEST))) element.classList.add('tiny');
   element.classList.remove('measured');

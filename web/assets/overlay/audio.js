@@ -6,7 +6,7 @@ const LONGEST_SPEECH = 25_000; // relay allows 30 s
 const SILENT_START = 2_000; // a voice that has not begun by then does not come
 
 export class Player {
-  #link; #settings = null; #sound = null; #endSpeech = () => {};
+  #link; #settings = null; #sound = null; #plays = 0; #endSpeech = () => {};
 
   constructor(link) {
     this.#link = link;
@@ -30,6 +30,7 @@ export class Player {
 
   // stop silences sound and speech. What waits for the speech goes on, whether or not the browser reports its end.
   stop() {
+    this.#plays++;
     this.#sound?.pause();
     this.#sound = null;
     globalThis.speechSynthesis?.cancel();
@@ -39,8 +40,9 @@ export class Player {
   async #playSound() {
     const { sound, sound_file: file } = this.#settings;
     if (sound === 'none') return;
+    const plays = this.#plays;
     const url = file ? await this.#link.url(file) : new URL('sounds/' + (sound === 'pop' ? 'pop' : 'chime') + '.wav', import.meta.url);
-    if (!url) return;
+    if (!url || plays !== this.#plays) return; // stopped while it was loading
     const audio = new Audio(url);
     audio.volume = this.#volume();
     this.#sound = audio;

@@ -12,7 +12,7 @@ export class CustomTheme {
   // set loads the theme, or removes it.
   set(used) {
     document.adoptedStyleSheets = used ? [this.#sheet] : [];
-    this.#loaded = used ? this.#load() : null;
+    this.#loaded = used ? this.#load().catch(() => null) : null; // one that cannot be read is like none
   }
 
   // element returns a copy of the template's alert, or null if there is no template.
@@ -27,8 +27,8 @@ export class CustomTheme {
     await this.#fonts(css);
     const parsed = new DOMParser().parseFromString(html, 'text/html'); // which runs nothing and loads nothing
     const content = parsed.querySelector('template')?.content ?? parsed.body;
-    if (!content.querySelector('[data-field]')) return null;
     await this.#clean(content);
+    if (!content.querySelector('[data-field]')) return null;
     const root = document.createElement('article');
     root.className = 'alert';
     root.append(document.importNode(content, true));

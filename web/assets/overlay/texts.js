@@ -14,10 +14,19 @@ const LANGUAGES = {
 // isolated keeps the direction of a viewer's text from changing that of the line.
 const isolated = (text) => '\u2068' + text + '\u2069';
 
+// known returns the locale if the browser accepts it, or else its language.
+function known(locale) {
+  try {
+    return Intl.getCanonicalLocales(locale)[0];
+  } catch {
+    return locale.split('-')[0];
+  }
+}
+
 // texts returns the words of a locale, or the English ones.
 export function texts(locale) {
   const words = LANGUAGES[locale.split('-')[0].toLowerCase()] ?? LANGUAGES.en;
-  const language = words === LANGUAGES.en ? 'en' : locale;
+  const language = words === LANGUAGES.en ? 'en' : known(locale);
   const number = new Intl.NumberFormat(language);
   const more = (n) => (words.more[new Intl.PluralRules(language).select(n)] ?? words.more.other).replace('#', number.format(n));
   return {

@@ -3,9 +3,10 @@
 import { texts } from './texts.js';
 
 const SPEED = 70; // pixels a second
+const UNDISTURBED = 15_000; // milliseconds for which the ticker runs before it begins again with the newest treat
 
 export class Ticker {
-  #root; #track; #list = []; #settings = null; #drawn = '';
+  #root; #track; #list = []; #settings = null; #drawn = ''; #begun = 0;
 
   constructor(root) {
     this.#root = root;
@@ -25,12 +26,13 @@ export class Ticker {
 
   #draw() {
     if (!this.#settings || this.#root.hidden) return;
-    const key = this.#settings.locale + this.#list.map((a) => a.number).join();
+    const key = JSON.stringify([this.#settings.locale, this.#list.map((a) => [a.number, a.picture, a.sender, a.title])]);
     if (key === this.#drawn) return;
     this.#drawn = key;
     this.#root.classList.toggle('empty', this.#list.length === 0);
+    const place = this.#place();
     this.#track.replaceChildren(...this.#items());
-    this.#move();
+    this.#move(place);
   }
 
   // items are the treats, the newest first.
@@ -39,6 +41,7 @@ export class Ticker {
     return [...this.#list].reverse().map((alert) => {
       const item = document.createElement('span');
       item.className = 'item';
+      item.dataset.number = alert.number;
       for (const [name, text] of [['emoji', alert.picture], ['who', alert.sender || words.anonymous], ['what', alert.title]]) {
         if (text === '') continue;
         const part = document.createElement('bdi');
@@ -50,22 +53,43 @@ export class Ticker {
     });
   }
 
-  // move lets the treats run through if they do not fit. A copy follows them, so that there is no gap.
-  #move() {
+  // running is the animation of the treats, if they move.
+  #running() { return this.#track.getAnimations()[0]; }
+
+  // place is the treat at the left edge, and how much of it has left; null if the treats do not move, or may begin again.
+  #place() {
+    const running = this.#running();
+    if (!running || performance.now() - this.#begun > UNDISTURBED) return null;
+    const left = running.effect.getComputedTiming().progress * parseFloat(this.#track.style.getPropertyValue('--width'));
+    const item = [...this.#track.children].findLast((one) => this.#start(one) <= left);
+    return item && { number: item.dataset.number, gone: left - this.#start(item) };
+  }
+
+  // start is where an item begins, from the start of the first one.
+  #start(item) { return item.offsetLeft - this.#track.firstElementChild.offsetLeft; }
+
+  // move lets the treats run through if they do not fit, from a place that is still there or from the beginning. A copy follows them, so that there
+  // is no gap.
+  #move(place = null) {
     const track = this.#track;
     track.querySelectorAll('.copy').forEach((copy) => copy.remove());
     track.classList.remove('running');
     const width = track.scrollWidth;
     if (width <= this.#root.clientWidth || width === 0) return;
-    for (const item of [...track.children]) {
-      const copy = item.cloneNode(true);
+    const item = place && [...track.children].find((one) => one.dataset.number === place.number);
+    const left = item ? this.#start(item) + place.gone : 0;
+    for (const one of [...track.children]) {
+      const copy = one.cloneNode(true);
       copy.classList.add('copy');
       copy.setAttribute('aria-hidden', 'true');
       track.append(copy);
     }
-    track.style.setProperty('--distance', -width + 'px');
+    track.style.setProperty('--width', width + 'px');
     track.style.setProperty('--seconds', width / SPEED + 's');
     track.classList.add('running');
+    const running = this.#running();
+    if (item && running) running.currentTime = left / SPEED * 1000;
+    else this.#begun = performance.now();
   }
 }
 

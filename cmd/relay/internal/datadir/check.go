@@ -7,23 +7,25 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/treatrelay/relay/auth/advice"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
 
 // Check returns an error if other users can create files in the data folder, or if it contains links in place of files. A missing folder is no
-// error. It checks the folder and its first level.
-func Check(dir string) error { return checkOwn(dir, 1) }
+// error. It checks the folder and its first level. It leaves out the folder of the overlays, in which operators put files and links of their own:
+// relay only reads there, and follows no link that leads out.
+func Check(dir string) error { return checkOwn(dir, 1, OverlaysDir) }
 
 // CheckTree is Check for the whole tree.
 func CheckTree(dir string) error {
 	const levels = 12 // more than there are
-	return exit.With(exit.Unavailable, checkOwn(dir, levels))
+	return exit.With(exit.Unavailable, checkOwn(dir, levels, OverlaysDir))
 }
 
-// checkOwn checks that many levels.
-func checkOwn(dir string, levels int) error {
+// checkOwn checks that many levels, without the folders in it that are named.
+func checkOwn(dir string, levels int, leftOut ...string) error {
 	info, err := os.Stat(dir)
 	if err != nil || !info.IsDir() {
 		return nil //nolint:nilerr // opening it reports the error
@@ -37,6 +39,9 @@ func checkOwn(dir string, levels int) error {
 	}
 	for _, e := range entries {
 		path := filepath.Join(dir, e.Name())
+		if slices.Contains(leftOut, e.Name()) {
+			continue
+		}
 		if e.Type()&fs.ModeSymlink != 0 {
 			// A folder may be elsewhere, such as on another disk.
 			if info, err := os.Stat(path); err != nil || !info.IsDir() {

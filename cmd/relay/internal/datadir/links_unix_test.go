@@ -25,3 +25,32 @@ func TestLinksAreNotFollowed(t *testing.T) {
 		t.Errorf("the login follows a link: %v", err)
 	}
 }
+
+// Operators may put links into the folder of an overlay, and let others write to it. Elsewhere neither is accepted.
+func TestFoldersOfOverlaysAreLeftOut(t *testing.T) {
+	dir, pictures := t.TempDir(), filepath.Join(t.TempDir(), "pictures")
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	fill := func(folder string) {
+		t.Helper()
+		must(os.MkdirAll(folder, 0o700))
+		must(os.Symlink(filepath.Join(pictures, "pizza.png"), filepath.Join(folder, "link.png")))
+		must(os.Symlink(pictures, filepath.Join(folder, "more")))
+		must(os.Chmod(folder, 0o775)) // as with the umask of many systems
+	}
+	must(os.Mkdir(pictures, 0o700))
+	must(os.Chmod(pictures, 0o775))
+	fill(filepath.Join(dir, OverlaysDir, "main"))
+	must(os.Chmod(filepath.Join(dir, OverlaysDir), 0o775))
+	for _, check := range []func(string) error{Check, CheckTree} {
+		must(check(dir))
+	}
+	fill(filepath.Join(dir, JournalDir, OverlaysDir))
+	if err := CheckTree(dir); err == nil {
+		t.Error("a folder of that name elsewhere is left out too")
+	}
+}
