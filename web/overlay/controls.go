@@ -53,7 +53,7 @@ func (s *Stage) State() State {
 	defer s.mu.Unlock()
 	st := State{
 		Name: s.name, Pages: make([]PageState, 0, len(s.pages)), LastShown: s.shown, SkippedOld: s.queue.old,
-		Waiting: len(s.queue.waiting) + len(s.queue.urgent), More: s.queue.full, Totals: s.counts.Totals, Layout: s.settings.Position,
+		Waiting: len(s.queue.waiting) + len(s.queue.urgent), More: s.queue.more, Totals: s.counts.Totals, Layout: s.settings.Position,
 		Switches: Switches{Paused: s.saved.Paused, Muted: s.saved.Muted, Stopped: s.stopped},
 	}
 	st.Totals.Goal = s.settings.Goal

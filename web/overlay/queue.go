@@ -24,7 +24,7 @@ type queue struct {
 	urgent  []*urgent       // before all of them
 	readTo  uint64          // the number of the last event read
 	reading uint64          // counts restarts of the follower, so that a late event of an earlier one is ignored
-	full    bool            // the journal has more
+	more    bool            // the journal has more
 	room    chan struct{}   // signaled when waiting is shorter
 	old     uint64          // treats passed over because of their age
 	stop    func(why error) // ends the current call of Follow
@@ -39,14 +39,14 @@ type urgent struct {
 // treats are the numbers of the alert's treat.
 func (u *urgent) treats() span { return span{u.alert.Number, u.alert.Number} }
 
-// lacksRoom reports whether there is no room for an event with a line of that many bytes.
-func (q *queue) lacksRoom(size int) bool {
+// full reports whether there is no room for an event with a line of that many bytes.
+func (q *queue) full(size int) bool {
 	return len(q.waiting) >= readAhead || len(q.waiting) > 0 && q.bytes+size > readAheadBytes
 }
 
 // add appends an event. It reports false if the queue is full.
 func (q *queue) add(e Event) bool {
-	if q.full = q.lacksRoom(len(e.Line)); q.full {
+	if q.more = q.full(len(e.Line)); q.more {
 		return false
 	}
 	q.waiting = append(q.waiting, e)
@@ -98,8 +98,8 @@ func (q *queue) dropOld(now time.Time, maxAge time.Duration) (next time.Time, ol
 	q.waiting = slices.DeleteFunc(q.waiting, func(e Event) bool {
 		end := e.current().Add(maxAge)
 		if !now.Before(end) {
-			q.bytes -= len(e.Line)
 			old = append(old, e)
+			q.bytes -= len(e.Line)
 			return true
 		}
 		next = earliest(next, end)
@@ -114,14 +114,14 @@ func (q *queue) dropOld(now time.Time, maxAge time.Duration) (next time.Time, ol
 
 // clear drops everything up to a number of the journal.
 func (q *queue) clear(last uint64) {
-	q.waiting, q.bytes, q.urgent, q.full = nil, 0, nil, false
+	q.waiting, q.bytes, q.urgent, q.more = nil, 0, nil, false
 	q.readTo = max(q.readTo, last)
 	q.signal()
 }
 
 // restart makes the follower read again what comes after a number.
 func (q *queue) restart(after uint64) {
-	q.waiting, q.bytes, q.readTo, q.full = nil, 0, after, false
+	q.waiting, q.bytes, q.readTo, q.more = nil, 0, after, false
 	q.reading++
 	q.signal()
 	if q.stop != nil {
@@ -188,7 +188,7 @@ func (s *Stage) crowded(size int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	q := &s.queue
-	return q.lacksRoom(size) || len(q.waiting) > readAhead*7/8 || len(q.waiting) > 1 && q.bytes > readAheadBytes*7/8
+	return q.full(size) || len(q.waiting) > readAhead*7/8 || len(q.waiting) > 1 && q.bytes > readAheadBytes*7/8
 }
 
 // enqueue adds an event. It reports false if there is no room.

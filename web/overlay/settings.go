@@ -38,7 +38,7 @@ type Look struct {
 	Widgets []Widget `yaml:"widgets"`
 	// The box with the alerts.
 	Position Layout `yaml:"position"`
-	// A picture in the overlay's folder for each word that the title of a treat may have, such as `{pizza: pizza.png}`. The word `default` stands
+	// A picture in the overlay's folder for each word, or several in a row, that the title of a treat may have, such as `{pizza: pizza.png}`. `default` stands
 	// for all other titles.
 	//
 	// Default: emoji that relay chooses.
