@@ -26,6 +26,7 @@ const (
 type caller struct {
 	role    session.Role
 	overlay Overlay // of the key, if that is the role
+	token   string  // of the session; empty: the caller has a key
 	// still reports whether the caller may go on: the session has not ended, the key is not revoked.
 	still func() bool
 }
@@ -50,6 +51,9 @@ func (h *handler) api(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, end := context.WithCancelCause(r.Context())
 	defer end(nil)
+	if c.token != "" {
+		ctx = session.WithToken(ctx, c.token)
+	}
 	through, p := h.forward(w, r.WithContext(ctx), c)
 	if p != nil {
 		refuse(w, r, p)
@@ -72,7 +76,7 @@ func (h *handler) identify(w http.ResponseWriter, r *http.Request) (caller, *pro
 	if !role.LogsIn() {
 		return caller{}, h.notLoggedIn()
 	}
-	return caller{role: role, still: func() bool { return h.Sessions.Role(token) == role }}, nil
+	return caller{role: role, token: token, still: func() bool { return h.Sessions.Role(token) == role }}, nil
 }
 
 func (h *handler) byKey(w http.ResponseWriter, r *http.Request, key string) (caller, *problem) {

@@ -5,6 +5,7 @@
 package session
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
@@ -48,8 +49,7 @@ type hash [sha256.Size]byte
 type session struct {
 	role         Role
 	opened, used time.Time
-	// password is the fingerprint of the password that opened the session, the zero value if a link did. A session ends with its password.
-	password fingerprint
+	by           proof // the session ends with its password
 }
 
 // link opens one session.
@@ -57,7 +57,18 @@ type link struct {
 	role Role
 	made time.Time
 	life time.Duration
+	by   proof // that of the session that asked for the link
 }
+
+// proof is the password that opened a session, of whichever role, or the session that made its link. The zero value is none: the link was made where
+// relay runs.
+type proof struct {
+	role     Role
+	password fingerprint
+}
+
+// stands reports whether the password is still that of its role.
+func (p proof) stands(valid fingerprints) bool { return p == proof{} || p.password == valid[p.role] }
 
 // New returns an empty set of sessions. The error is a [*FileError] if a password file cannot be used.
 func New(cfg Config) (*Sessions, error) {
@@ -76,6 +87,36 @@ func (s *Sessions) NewLink(role Role) secret.String { return s.NewLinkFor(role, 
 
 // NewLinkFor is NewLink with another life.
 func (s *Sessions) NewLinkFor(role Role, life time.Duration) secret.String {
+	return s.newLink(role, life, proof{})
+}
+
+// contextKey is the key of the session in a context, which is the hash of its token.
+type contextKey struct{}
+
+// WithToken returns the context of a request that was sent with the token of a session.
+func WithToken(ctx context.Context, token string) context.Context {
+	return context.WithValue(ctx, contextKey{}, hashOf(token))
+}
+
+// NewLinkBy is NewLink for a request, which may come from a session, see [WithToken]. If a password opened that session, the link, and the session
+// that it opens, end with the password too. The error is [ErrEnded] if the session has ended.
+func (s *Sessions) NewLinkBy(ctx context.Context, role Role) (secret.String, error) {
+	by := proof{}
+	if h, ok := ctx.Value(contextKey{}).(hash); ok {
+		s.mu.Lock()
+		one, ok := s.open[h]
+		if ok {
+			by = one.by
+		}
+		s.mu.Unlock()
+		if !ok {
+			return secret.String{}, ErrEnded
+		}
+	}
+	return s.newLink(role, LinkLife, by), nil
+}
+
+func (s *Sessions) newLink(role Role, life time.Duration, by proof) secret.String {
 	if !role.LogsIn() {
 		panic(fmt.Sprintf("a link for the role %s", role))
 	}
@@ -90,7 +131,7 @@ func (s *Sessions) NewLinkFor(role Role, life time.Duration) secret.String {
 	if len(s.links) >= maxLinks {
 		delete(s.links, oldest(s.links, func(l link) time.Time { return l.made }))
 	}
-	s.links[hashOf(token)] = link{role, time.Now(), life}
+	s.links[hashOf(token)] = link{role, time.Now(), life, by}
 	return secret.New(token)
 }
 
@@ -98,13 +139,14 @@ func (s *Sessions) NewLinkFor(role Role, life time.Duration) secret.String {
 // is wrong, old or used, or a [*LimitError] if the client sent too many of those. The right token works at any time: nobody can guess one, and whoever
 // shares an address with an attacker, as behind a proxy, still gets in.
 func (s *Sessions) UseLink(client netip.Addr, token string) (secret.String, Role, error) {
+	valid := s.passwords.current() // before mu, it may read files
 	h := hashOf(token)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l, ok := s.links[h]
 	delete(s.links, h)
-	if ok && !over(l.made, l.life) {
-		return s.start(l.role, fingerprint{}), l.role, nil
+	if ok && !over(l.made, l.life) && l.by.stands(valid) {
+		return s.start(l.role, l.by), l.role, nil
 	}
 	if err := s.limits.link(client); err != nil {
 		return secret.String{}, None, err
@@ -128,11 +170,11 @@ func (s *Sessions) LogIn(client netip.Addr, password string) (secret.String, Rol
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.start(role, fp), role, nil
+	return s.start(role, proof{role, fp}), role, nil
 }
 
 // start opens a session. The caller holds mu.
-func (s *Sessions) start(role Role, password fingerprint) secret.String {
+func (s *Sessions) start(role Role, by proof) secret.String {
 	same := make(map[hash]*session)
 	for h, one := range s.open {
 		switch {
@@ -146,7 +188,7 @@ func (s *Sessions) start(role Role, password fingerprint) secret.String {
 		delete(s.open, oldest(same, func(one *session) time.Time { return one.used }))
 	}
 	token, now := newToken(), time.Now()
-	s.open[hashOf(token)] = &session{role: role, opened: now, used: now, password: password}
+	s.open[hashOf(token)] = &session{role: role, opened: now, used: now, by: by}
 	return secret.New(token)
 }
 
@@ -163,7 +205,7 @@ func (s *Sessions) Role(token string) Role {
 	if !ok {
 		return None
 	}
-	if one.expired() || one.password != (fingerprint{}) && one.password != valid[one.role] {
+	if one.expired() || !one.by.stands(valid) {
 		delete(s.open, h)
 		return None
 	}

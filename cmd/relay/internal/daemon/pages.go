@@ -225,8 +225,8 @@ func (p *pages) served() string {
 	return p.url
 }
 
-// link returns a link that logs in to the dashboard.
-func (p *pages) link(role api.Role) (api.Link, error) {
+// link returns a link that logs in to the dashboard, for the sender of the request with that context.
+func (p *pages) link(ctx context.Context, role api.Role) (api.Link, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
@@ -240,7 +240,11 @@ func (p *pages) link(role api.Role) (api.Link, error) {
 	if role == api.Moderator {
 		as = session.Moderator
 	}
-	return api.Link{URL: p.url + "/#link=" + p.sessions.NewLink(as).Reveal(), Expires: time.Now().Add(session.LinkLife).UTC()}, nil
+	link, err := p.sessions.NewLinkBy(ctx, as)
+	if err != nil {
+		return api.Link{}, fmt.Errorf("make a link: %w", err)
+	}
+	return api.Link{URL: p.url + "/#link=" + link.Reveal(), Expires: time.Now().Add(session.LinkLife).UTC()}, nil
 }
 
 // pageConfig is what the local API knows of the pages.

@@ -50,8 +50,8 @@ type Pages struct {
 	Accounts func() []string
 	// PageURL returns the URL of the pages, without a slash at the end; empty: relay serves none.
 	PageURL func() string
-	// NewLink returns a link that logs in to the dashboard; nil: no relay runs.
-	NewLink func(api.Role) (api.Link, error)
+	// NewLink returns a link that logs in to the dashboard, for the sender of the request with that context; nil: no relay runs.
+	NewLink func(context.Context, api.Role) (api.Link, error)
 }
 
 type server struct{ Config }
