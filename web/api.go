@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -153,7 +154,11 @@ func (h *handler) forward(w http.ResponseWriter, r *http.Request, c caller) (*ht
 	r.Header.Del("Authorization")
 	r.Header.Del("Cookie")
 	if account := c.overlay.Account; account != "" && r.URL.Path == Root+"/events" {
-		u, q := *r.URL, r.URL.Query()
+		u := *r.URL
+		q, err := url.ParseQuery(u.RawQuery)
+		if err != nil { // a part that cannot be read must not get lost
+			return nil, newProblem(http.StatusBadRequest, "usage", "the query of the URL is malformed", "write % as %25, and ; as %3B")
+		}
 		if slices.ContainsFunc(q["account"], func(other string) bool { return other != account }) {
 			return nil, newProblem(http.StatusForbidden, "forbidden", fmt.Sprintf("the key reads events of the account %s only", account),
 				"leave the account out, or make another key with relay overlay new")

@@ -3,6 +3,7 @@ package api
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strconv"
@@ -120,7 +121,7 @@ func ParseLetterQuery(v url.Values) (q LetterQuery, err error) {
 		q.Numbers = append(q.Numbers, p.parse("number", text))
 	}
 	q.Since, q.Until, q.Limit = p.time("since"), p.time("until"), p.count("limit")
-	q.All = v.Get("all") == "true"
+	q.All = p.flag("all")
 	return q, p.finish(LetterParams())
 }
 
@@ -193,7 +194,7 @@ type parser struct {
 }
 
 func (p *parser) fail(err error) {
-	if p.err == nil {
+	if err != nil && p.err == nil {
 		p.err = err
 	}
 }
@@ -239,12 +240,42 @@ func (p *parser) number(key string) uint64 {
 
 func (p *parser) count(key string) int { return int(min(p.number(key), 1<<31-1)) }
 
-// finish returns the first error. An unknown parameter is an error: a misspelled filter must not select everything.
+// flag returns whether a parameter is true.
+func (p *parser) flag(key string) bool {
+	text := p.values.Get(key)
+	if text != "" && text != "true" && text != "false" {
+		p.fail(fmt.Errorf("%s=%q: want true or false", key, text))
+	}
+	return text == "true"
+}
+
+// finish returns the first error.
 func (p *parser) finish(known []Param) error {
-	for key := range p.values {
-		if !slices.ContainsFunc(known, func(k Param) bool { return k.Name == key }) {
-			p.fail(fmt.Errorf("unknown parameter %q", key))
+	p.fail(checkParams(p.values, known))
+	return p.err
+}
+
+// CheckQuery returns an error if the query of a request is malformed, or has other parameters than these: what selects nothing must not select
+// everything.
+func CheckQuery(query string, known []Param) error {
+	v, err := url.ParseQuery(query)
+	if err != nil {
+		return errors.New("the query of the URL is malformed: write % as %25, and ; as %3B")
+	}
+	return checkParams(v, known)
+}
+
+func checkParams(v url.Values, known []Param) error {
+	for _, key := range slices.Sorted(maps.Keys(v)) {
+		at := slices.IndexFunc(known, func(k Param) bool { return k.Name == key })
+		switch {
+		case at < 0:
+			return fmt.Errorf("unknown parameter %.80q", key)
+		case !known[at].Repeated && len(v[key]) > 1:
+			return fmt.Errorf("%s is there %d times: want one", key, len(v[key]))
+		case slices.Contains(v[key], ""):
+			return fmt.Errorf("%s is empty: give it a value, or leave it out", key)
 		}
 	}
-	return p.err
+	return nil
 }

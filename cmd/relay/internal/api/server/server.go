@@ -67,7 +67,9 @@ func New(cfg Config) http.Handler {
 	for _, o := range api.Operations() {
 		answer := serve[o.Method+" "+o.Path]
 		mux.HandleFunc(o.Method+" "+api.Root+o.Path, func(w http.ResponseWriter, r *http.Request) {
-			if err := answer(w, r); err != nil {
+			if err := api.CheckQuery(r.URL.RawQuery, o.Params); err != nil {
+				s.fail(w, usage(err))
+			} else if err := answer(w, r); err != nil {
 				s.fail(w, err)
 			}
 		})
