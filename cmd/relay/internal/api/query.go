@@ -42,7 +42,7 @@ func (q *EventQuery) Values() url.Values {
 func ParseEventQuery(v url.Values) (q EventQuery, err error) {
 	p := parser{values: v}
 	q.Accounts, q.IDs = v["account"], v["id"]
-	q.Origins, q.Types, q.Text = p.origins(), v["type"], v.Get("text")
+	q.Origins, q.Types, q.Text = p.origins(), p.types(), v.Get("text")
 	q.Since, q.Until = p.time("since"), p.time("until")
 	q.After, q.Last, q.Limit, q.Newest = p.number("after"), p.number("last"), p.count("limit"), p.count("newest")
 	if q.Limit > 0 && q.Newest > 0 {
@@ -72,7 +72,7 @@ func (q *FollowQuery) Values() url.Values {
 // ParseFollowQuery parses the parameters of [FollowQuery.Values] and the header Last-Event-ID, which may be empty.
 func ParseFollowQuery(v url.Values, lastEventID string) (q FollowQuery, err error) {
 	p := parser{values: v}
-	q.Accounts, q.Types, q.Origins, q.Since = v["account"], v["type"], p.origins(), p.time("since")
+	q.Accounts, q.Types, q.Origins, q.Since = v["account"], p.types(), p.origins(), p.time("since")
 	if lastEventID != "" {
 		q.Resume = true
 		if q.After, err = strconv.ParseUint(lastEventID, 10, 64); err != nil {
@@ -221,6 +221,16 @@ func (p *parser) origins() (all []pipeline.Origin) {
 		all = append(all, o)
 	}
 	return all
+}
+
+// types returns the values of type. An unknown one is an error: no event would match it.
+func (p *parser) types() []string {
+	for _, text := range p.values["type"] {
+		if !slices.Contains([]string{pipeline.EventType, pipeline.AlertType, pipeline.DigestType}, text) {
+			p.fail(fmt.Errorf("type=%.80q: want %s, %s or %s", text, pipeline.EventType, pipeline.AlertType, pipeline.DigestType))
+		}
+	}
+	return p.values["type"]
 }
 
 func (p *parser) parse(key, text string) uint64 {
