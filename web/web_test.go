@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -248,7 +249,9 @@ func withKey(key string) who {
 }
 
 func withCookie(token string) who {
-	return func(r *http.Request) { r.AddCookie(&http.Cookie{Name: session.CookieName, Value: token}) }
+	return func(r *http.Request) {
+		r.AddCookie(&http.Cookie{Name: session.CookieName(cmp.Or(r.Host, r.URL.Host)), Value: token})
+	}
 }
 
 // header sets a header of a request; Host is one.
