@@ -258,7 +258,12 @@ func withCookie(token string) who {
 func header(name, value string) who {
 	return func(r *http.Request) {
 		if r.Header.Set(name, value); name == "Host" {
+			cookies := r.Cookies()
 			r.Host = value
+			r.Header.Del("Cookie")
+			for _, c := range cookies { // the browser has it under the name for this host
+				r.AddCookie(&http.Cookie{Name: session.CookieName(value), Value: c.Value})
+			}
 		}
 	}
 }
