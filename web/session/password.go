@@ -32,6 +32,8 @@ type passwords struct {
 	checked time.Time
 	stats   [2]os.FileInfo // of the files as they were read, in their order
 	valid   fingerprints
+
+	verifiers map[proof][]byte // for the file of the sessions, see [Sessions.Keep]
 }
 
 // passwordFile has the password of a role.

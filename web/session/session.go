@@ -1,7 +1,8 @@
 // Package session decides who is logged in to relay's pages: sessions, the one-time links and passwords that open them, and the rate limit of
 // attempts.
 //
-// Everything is in memory, so a restart logs everybody out. Tokens of sessions and links have 256 random bits; only their hashes are stored.
+// Sessions are in memory and, with [Sessions.Keep], in a file; links and limits are in memory only. Tokens of sessions and links have 256 random bits;
+// only their hashes are stored.
 package session
 
 import (
@@ -38,9 +39,10 @@ type Sessions struct {
 	passwords *passwords
 	limits    *limits
 
-	mu    sync.Mutex
-	open  map[hash]*session
-	links map[hash]link
+	mu     sync.Mutex
+	open   map[hash]*session
+	links  map[hash]link
+	keeper *keeper // nil: they are in memory only
 }
 
 type hash [sha256.Size]byte
@@ -49,7 +51,8 @@ type hash [sha256.Size]byte
 type session struct {
 	role         Role
 	opened, used time.Time
-	by           proof // the session ends with its password
+	kept         time.Time // the last use that is in the file
+	by           proof     // the session ends with its password
 }
 
 // link opens one session.
@@ -189,6 +192,7 @@ func (s *Sessions) start(role Role, by proof) secret.String {
 	}
 	token, now := newToken(), time.Now()
 	s.open[hashOf(token)] = &session{role: role, opened: now, used: now, by: by}
+	s.save()
 	return secret.New(token)
 }
 
@@ -207,9 +211,14 @@ func (s *Sessions) Role(token string) Role {
 	}
 	if one.expired() || !one.by.stands(valid) {
 		delete(s.open, h)
+		s.save()
 		return None
 	}
 	one.used = time.Now()
+	if over(one.kept, keptEvery) {
+		one.kept = one.used // also if it fails, so that not every request writes
+		s.save()
+	}
 	return one.role
 }
 
@@ -230,7 +239,11 @@ func (s *Sessions) Count() map[Role]int {
 func (s *Sessions) End(token string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.open, hashOf(token))
+	h := hashOf(token)
+	if _, ok := s.open[h]; ok {
+		delete(s.open, h)
+		s.save()
+	}
 }
 
 // EndAll ends all sessions, and makes all links useless.
@@ -239,6 +252,7 @@ func (s *Sessions) EndAll() {
 	defer s.mu.Unlock()
 	clear(s.open)
 	clear(s.links)
+	s.save()
 }
 
 func (one *session) expired() bool { return over(one.used, Idle) || over(one.opened, Lifetime) }

@@ -130,12 +130,17 @@ func listenHTTP(ctx context.Context, address string) (net.Listener, error) {
 	return nil, exit.With(exit.Unavailable, &advice.Error{Err: fmt.Errorf("listen on http.listen %s: %w", address, errors.Unwrap(err)), Fix: advice.Do(fix)})
 }
 
+const sessionsLost = "the sessions of the dashboard are not kept: the next restart signs everybody out"
+
 // servePages serves the pages, the API behind them, health and metrics until stop is called.
 func (j *job) servePages(o Options, l net.Listener) (stop func() error, err error) {
 	cfg := o.Config.HTTP
 	sessions, err := o.Pages.open(cfg)
 	if err != nil {
 		return nil, err
+	}
+	if err := sessions.Keep(filepath.Join(o.Dir, datadir.SessionsFile), func(err error) { j.log.Warn().Err(err).Msg(sessionsLost) }); err != nil {
+		j.log.Warn().Err(err).Msg(sessionsLost)
 	}
 	var encryption *tls.Config
 	if cfg.TLS.CertFile != "" {
