@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"path/filepath"
 	"sync"
@@ -109,12 +110,27 @@ func (j *job) showPages(ctx context.Context, to io.Writer) error {
 	return err
 }
 
-// listenAnyPort listens on the default of http.listen or, if that port is taken, on any free one.
+// nearPorts is how many ports, from that of the default of http.listen on, relay tries.
+const nearPorts = 10
+
+// listenAnyPort listens on the default of http.listen or, if that port is taken, on one of the next ones or on any free one.
 func listenAnyPort(ctx context.Context) (net.Listener, error) {
-	if l, err := listenHTTP(ctx, config.DefaultHTTPListen); err == nil {
-		return l, nil
+	standard := netip.MustParseAddrPort(config.DefaultHTTPListen)
+	for n := range uint16(nearPorts) {
+		if l, err := listenHTTP(ctx, netip.AddrPortFrom(standard.Addr(), standard.Port()+n).String()); err == nil {
+			return l, nil
+		}
 	}
 	return listenHTTP(ctx, "127.0.0.1:0")
+}
+
+// lasting returns an address of listenAnyPort for http.listen, or "" if the system chose the port: that is for a moment, and others may get it later.
+func lasting(at net.Addr) string {
+	standard := netip.MustParseAddrPort(config.DefaultHTTPListen)
+	if own, err := netip.ParseAddrPort(at.String()); err != nil || own.Port() < standard.Port() || own.Port() >= standard.Port()+nearPorts {
+		return ""
+	}
+	return at.String()
 }
 
 // listenHTTP listens on http.listen.
