@@ -11,14 +11,10 @@ export const role = new Store(/** @type {any} */ (undefined));
 /** rates are how fast each sink delivers. */
 export const rates = new Rates();
 
-let version = ''; // of the relay that this page is from
-
 /** status is how relay is. @type {Poll<import('./types.js').Status>} */
 export const status = new Poll(async (signal) => {
   /** @type {import('./types.js').Status} */
   const answer = await get('status', {}, signal);
-  version ||= answer.version;
-  if (version !== answer.version) location.reload(); // the new relay has a page of its own
   rates.add(Date.parse(answer.time), Object.fromEntries(answer.sinks.map((s) => [s.sink, s.delivered])));
   return answer;
 }, 2000);

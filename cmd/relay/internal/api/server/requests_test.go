@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -8,6 +9,9 @@ import (
 	"testing"
 
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
+	"github.com/treatrelay/relay/internal/stacktest"
+	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/intake"
 )
 
 // What only a relay that runs can do is refused without one, with what to do.
@@ -98,4 +102,24 @@ func TestAnswerCutOff(t *testing.T) {
 	if n != 1 || !errors.Is(last, api.ErrLost) {
 		t.Errorf("%d events, error %v", n, last)
 	}
+}
+
+// What is for a sink that is not configured would reach nobody.
+func TestEventsForAnUnknownSink(t *testing.T) {
+	eachWay(t, true, func(r *rig) {
+		r.put("a", 0, 3)
+		if _, err := r.client.Replay(r.Context(), &api.ReplayRequest{Sink: "typo", Run: "x"}); !api.Is(err, api.ProblemUnknownSink) {
+			r.Errorf("replay: %v", err)
+		}
+		e := stacktest.Event("a", pipeline.OriginTest, evening, 3)
+		e.ID = intake.TestIDPrefix + "1"
+		line, err := json.Marshal(&e)
+		r.must(err)
+		if err := r.client.PutTest(r.Context(), &api.TestRequest{Sink: "typo", Event: line}); !api.Is(err, api.ProblemUnknownSink) {
+			r.Errorf("test: %v", err)
+		}
+		if o, err := r.client.Journal(r.Context()); err != nil || o.Last != 3 {
+			r.Errorf("the journal has %+v, %v", o, err)
+		}
+	})
 }

@@ -254,6 +254,9 @@ func (s *server) putTest(w http.ResponseWriter, r *http.Request) error {
 	if e.Origin != pipeline.OriginTest || !strings.HasPrefix(e.ID, intake.TestIDPrefix) {
 		return usage(fmt.Errorf("event %s has the origin %q: only test events may be put into the journal", e.ID, e.Origin))
 	}
+	if err := s.checkSink(order.Sink); err != nil {
+		return err
+	}
 	j, err := s.Journal(r.Context())
 	if err == nil {
 		err = j.PutTest(r.Context(), &e, order.Sink)
@@ -276,6 +279,9 @@ func (s *server) replay(w http.ResponseWriter, r *http.Request) error {
 	}
 	if order.Sink == "" || order.Run == "" {
 		return usage(errors.New("a replay requires a sink and the name of its run"))
+	}
+	if err := s.checkSink(order.Sink); err != nil {
+		return err
 	}
 	j, err := s.Journal(r.Context())
 	if err != nil {
