@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -27,6 +28,7 @@ const (
 type caller struct {
 	role    session.Role
 	overlay Overlay // of the key, if that is the role
+	token   string  // of the session; empty: the caller has a key
 	// still reports whether the caller may go on: the session has not ended, the key is not revoked.
 	still func() bool
 }
@@ -51,6 +53,9 @@ func (h *handler) api(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, end := context.WithCancelCause(r.Context())
 	defer end(nil)
+	if c.token != "" {
+		ctx = session.WithToken(ctx, c.token)
+	}
 	through, p := h.forward(w, r.WithContext(ctx), c)
 	if p != nil {
 		refuse(w, r, p)
@@ -73,7 +78,7 @@ func (h *handler) identify(w http.ResponseWriter, r *http.Request) (caller, *pro
 	if !role.LogsIn() {
 		return caller{}, h.notLoggedIn()
 	}
-	return caller{role: role, still: func() bool { return h.Sessions.Role(token) == role }}, nil
+	return caller{role: role, token: token, still: func() bool { return h.Sessions.Role(token) == role }}, nil
 }
 
 func (h *handler) byKey(w http.ResponseWriter, r *http.Request, key string) (caller, *problem.Problem) {
@@ -155,7 +160,11 @@ func (h *handler) forward(w http.ResponseWriter, r *http.Request, c caller) (*ht
 	r.Header.Del("Authorization")
 	r.Header.Del("Cookie")
 	if account := c.overlay.Account; account != "" && readsTreats(r.URL.Path) {
-		u, q := *r.URL, r.URL.Query()
+		u := *r.URL
+		q, err := url.ParseQuery(u.RawQuery)
+		if err != nil { // a part that cannot be read must not get lost
+			return nil, problem.New(http.StatusBadRequest, "usage", "the query of the URL is malformed", "write % as %25, and ; as %3B")
+		}
 		if slices.ContainsFunc(q["account"], func(other string) bool { return other != account }) {
 			return nil, problem.New(http.StatusForbidden, "forbidden", fmt.Sprintf("the key reads events of the account %s only", account),
 				"leave the account out, or make another key with relay overlay new")

@@ -53,11 +53,20 @@ func newHosts(listen, publicURL string) (hosts, error) {
 	if err != nil { // without the URL, which may contain a password
 		return hosts{}, fmt.Errorf("use http.public_url: %w; write it like https://relay.example.com", err)
 	}
+	if err := http.NewCrossOriginProtection().AddTrustedOrigin(u.Scheme + "://" + strings.ToLower(u.Host)); err != nil {
+		return hosts{}, errors.New("use http.public_url: browsers do not accept it; write it like https://relay.example.com")
+	}
 	h.publicOrigin = u.Scheme + "://" + strings.ToLower(u.Host)
 	if u.Scheme == "https" {
 		h.public, _ = hostOf(u.Host)
 	}
 	return h, nil
+}
+
+// CheckPublicURL returns an error if a URL cannot be the Config.PublicURL.
+func CheckPublicURL(publicURL string) error {
+	_, err := newHosts("127.0.0.1:0", publicURL)
+	return err
 }
 
 // add allows a host of the configuration.

@@ -54,7 +54,7 @@ func (h *handler) session(w http.ResponseWriter, r *http.Request) {
 		}
 	case http.MethodDelete:
 		h.Sessions.End(session.Token(r))
-		http.SetCookie(w, session.NoCookie(h.encrypted(r)))
+		http.SetCookie(w, session.NoCookie(r.Host, h.encrypted(r)))
 		w.WriteHeader(http.StatusNoContent)
 	default:
 		wrongMethod(w, r, http.MethodGet, http.MethodHead, http.MethodPost, http.MethodDelete)
@@ -80,7 +80,7 @@ func (h *handler) logIn(w http.ResponseWriter, r *http.Request) *problem.Problem
 		return h.refusal(w, r, by, err)
 	}
 	h.Sessions.End(session.Token(r)) // the browser forgets it now
-	http.SetCookie(w, session.Cookie(token, h.encrypted(r)))
+	http.SetCookie(w, session.Cookie(r.Host, token, h.encrypted(r)))
 	w.WriteHeader(http.StatusNoContent)
 	h.Log.Info().Stringer("role", role).Str("by", by).Stringer("client", h.proxies.client(r)).Msg("logged in to the dashboard")
 	return nil

@@ -37,11 +37,11 @@ func TestCookie(t *testing.T) {
 	cfg.PublicURL = "https://relay.example.com"
 	s := serve(t, cfg)
 	for _, one := range []struct {
-		host   string
-		secure bool
-	}{{"127.0.0.1:8350", false}, {"relay.example.com", true}} {
+		host, name string
+		secure     bool
+	}{{"127.0.0.1:8350", "relay_session_8350", false}, {"relay.example.com", "relay_session", true}} {
 		_, c := s.logIn(`{"password":"`+ownerPassword+`"}`, header("Host", one.host))
-		if c == nil || c.Name != "relay_session" || !c.HttpOnly || c.SameSite != http.SameSiteStrictMode || c.Path != "/" || c.Domain != "" ||
+		if c == nil || c.Name != one.name || !c.HttpOnly || c.SameSite != http.SameSiteStrictMode || c.Path != "/" || c.Domain != "" ||
 			c.Secure != one.secure || c.MaxAge != int(session.Lifetime.Seconds()) || len(c.Value) != 43 {
 			t.Errorf("by %s: the cookie is %v", one.host, c)
 		}

@@ -225,7 +225,13 @@ func TestHostBehindAProxy(t *testing.T) {
 				r.Out.Header.Set("X-Forwarded-Host", one.forwarded)
 			}
 		})
-		owner := s.as(session.Owner)
+		loggedIn := s.as(session.Owner)
+		owner := func(r *http.Request) { // relay names the cookie by the host that the proxy sends
+			host := r.Host
+			r.Host = one.host
+			loggedIn(r)
+			r.Host = host
+		}
 		got := s.do(http.MethodGet, "/api/v1/status", "", owner, header("Origin", "https://relay.example.com"), header("Sec-Fetch-Site", "same-origin"))
 		if got.StatusCode != one.status {
 			t.Errorf("%+v: GET: status %d: %s", one, got.StatusCode, got.body)

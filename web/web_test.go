@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -249,14 +250,21 @@ func withKey(key string) who {
 }
 
 func withCookie(token string) who {
-	return func(r *http.Request) { r.AddCookie(&http.Cookie{Name: session.CookieName, Value: token}) }
+	return func(r *http.Request) {
+		r.AddCookie(&http.Cookie{Name: session.CookieName(cmp.Or(r.Host, r.URL.Host)), Value: token})
+	}
 }
 
 // header sets a header of a request; Host is one.
 func header(name, value string) who {
 	return func(r *http.Request) {
 		if r.Header.Set(name, value); name == "Host" {
+			cookies := r.Cookies()
 			r.Host = value
+			r.Header.Del("Cookie")
+			for _, c := range cookies { // the browser has it under the name for this host
+				r.AddCookie(&http.Cookie{Name: session.CookieName(value), Value: c.Value})
+			}
 		}
 	}
 }

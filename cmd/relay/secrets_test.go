@@ -22,7 +22,6 @@ import (
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/internal/simulator"
 	"github.com/treatrelay/relay/web"
-	"github.com/treatrelay/relay/web/session"
 	"github.com/treatrelay/relay/web/webtest"
 )
 
@@ -135,7 +134,7 @@ func (v *visitor) logIn(with map[string]string) string {
 	if resp.StatusCode != http.StatusNoContent || len(all) != 1 {
 		v.t.Fatalf("log in: %s, %d cookies, %s", resp.Status, len(all), text)
 	}
-	v.header.Set("Cookie", session.CookieName+"="+all[0].Value)
+	v.header.Set("Cookie", all[0].Name+"="+all[0].Value)
 	return all[0].Value
 }
 

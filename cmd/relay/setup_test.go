@@ -124,9 +124,11 @@ func TestSetup(t *testing.T) {
 	if out := p.err.text() + p.out.text(); strings.Contains(out, "hunter2") {
 		t.Errorf("a secret is in the output:\n%s", out)
 	}
-	if again := relay("dashboard", "--no-browser"); again.exit() == 0 || !strings.Contains(again.err.text(), "start it with relay") {
-		t.Errorf("with a configuration and without a relay it says %s", again.err.text())
-	}
+	// Nobody has logged in yet, and relay alone would not start. The dashboard leads through the login.
+	again := relay("dashboard", "--no-browser")
+	page = browser.Open(again.out.find(t, "#link="), webtest.Options{})
+	page.WaitFor(hasText("mystream"))
+	again.stop()
 }
 
 // checkWritten checks the files of a setup.
@@ -152,3 +154,39 @@ func checkWritten(t *testing.T, dir string, secrets map[string]string) {
 		}
 	}
 }
+
+// TestDashboardWithoutRelay says what to do, whatever the configuration is.
+func TestDashboardWithoutRelay(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                    "#link=", // the setup
+		"# nothing yet\n":     "#link=",
+		"accounts: [\n":       "relay.yaml",
+		"acounts:\n  a: {}\n": "acounts",
+		setupConfigOff:        "start it with relay",
+	} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "relay.yaml"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		start := func() *process {
+			p := prepareRelay(t, "dashboard", "--no-browser", "--data-dir", filepath.Join(dir, "data"))
+			p.cmd.Dir = dir
+			p.start([]string{"HOME=" + dir, "XDG_CONFIG_HOME=" + filepath.Join(dir, "etc"), "RELAY_CONFIG="})
+			return p
+		}
+		p := start()
+		if want != "#link=" {
+			if code := p.exit(); code == 0 || !strings.Contains(p.err.text(), want) {
+				t.Errorf("%q: exit code %d: %s", text, code, p.err.text())
+			}
+			continue
+		}
+		p.out.find(t, want)
+		if second := start(); second.exit() == 0 || !strings.Contains(second.err.text(), "another relay dashboard") {
+			t.Errorf("a second setup says %s", second.err.text())
+		}
+		p.stop()
+	}
+}
+
+const setupConfigOff = "accounts:\n  a: {provider: treatstream, client_id: x, client_secret: y}\nsinks:\n  console: {type: stdout}\nhttp: {listen: off}\n"

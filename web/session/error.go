@@ -9,6 +9,8 @@ import (
 var (
 	// ErrRefused says that a link or password opens no session. It does not say why, so that nobody learns which ones exist.
 	ErrRefused = errors.New("the link or password is wrong, or the link was used or is older than a minute")
+	// ErrEnded says that a session has ended.
+	ErrEnded = errors.New("the session has ended")
 	// ErrNoPassword says that no role has a password.
 	ErrNoPassword = errors.New("relay has no password for its pages")
 )

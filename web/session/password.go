@@ -33,6 +33,8 @@ type passwords struct {
 	stats   [2]os.FileInfo // of the files as they were read, in their order
 	valid   fingerprints
 	fault   error // why the files cannot be used now
+
+	verifiers map[proof][]byte // for the file of the sessions, see [Sessions.Keep]
 }
 
 // passwordFile has the password of a role.

@@ -153,3 +153,54 @@ func TestPasswordChangesItsRole(t *testing.T) {
 		}
 	})
 }
+
+// Somebody with an old password keeps nothing: neither the links that the session made, nor what those opened, of either role.
+func TestPasswordEndsWhatItsSessionMade(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := files(t, ownerPassword, moderatorPassword)
+		s := open(t, cfg)
+		token, _, err := s.LogIn(here(), ownerPassword)
+		if err != nil {
+			t.Fatal(err)
+		}
+		link := func(by string, role Role) string {
+			t.Helper()
+			l, err := s.NewLinkBy(WithToken(t.Context(), by), role)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return l.Reveal()
+		}
+		use := func(link string) string {
+			t.Helper()
+			opened, _, err := s.UseLink(here(), link)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return opened.Reveal()
+		}
+		owner := use(link(token.Reveal(), Owner))
+		moderator, again := use(link(owner, Moderator)), use(link(owner, Owner))
+		local, err := s.NewLinkBy(t.Context(), Owner) // as by relay dashboard
+		if err != nil {
+			t.Fatal(err)
+		}
+		kept, unused := use(local.Reveal()), link(again, Owner)
+		replace(t, cfg.PasswordFile, "another owner password")
+		time.Sleep(fileCheck + time.Second)
+		if _, _, err := s.UseLink(here(), unused); !errors.Is(err, ErrRefused) {
+			t.Errorf("a link of the old password: %v, want ErrRefused", err)
+		}
+		for name, one := range map[string]string{"password": token.Reveal(), "owner": owner, "moderator": moderator, "again": again} {
+			if role := s.Role(one); role != None {
+				t.Errorf("the session %s has the role %s after the change of the password", name, role)
+			}
+		}
+		if s.Role(kept) != Owner {
+			t.Error("the session of a link that was made where relay runs has ended")
+		}
+		if _, err := s.NewLinkBy(WithToken(t.Context(), again), Owner); !errors.Is(err, ErrEnded) {
+			t.Errorf("a link for a session that has ended: %v, want ErrEnded", err)
+		}
+	})
+}

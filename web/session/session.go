@@ -1,10 +1,12 @@
 // Package session decides who is logged in to relay's pages: sessions, the one-time links and passwords that open them, and the rate limit of
 // attempts.
 //
-// Everything is in memory, so a restart logs everybody out. Tokens of sessions and links have 256 random bits; only their hashes are stored.
+// Sessions are in memory and, with [Sessions.Keep], in a file; links and limits are in memory only. Tokens of sessions and links have 256 random bits;
+// only their hashes are stored.
 package session
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
@@ -37,9 +39,10 @@ type Sessions struct {
 	passwords *passwords
 	limits    *limits
 
-	mu    sync.Mutex
-	open  map[hash]*session
-	links map[hash]link
+	mu     sync.Mutex
+	open   map[hash]*session
+	links  map[hash]link
+	keeper *keeper // nil: they are in memory only
 }
 
 type hash [sha256.Size]byte
@@ -48,8 +51,8 @@ type hash [sha256.Size]byte
 type session struct {
 	role         Role
 	opened, used time.Time
-	// password is the fingerprint of the password that opened the session, the zero value if a link did. A session ends with its password.
-	password fingerprint
+	kept         time.Time // the last use that is in the file
+	by           proof     // the session ends with its password
 }
 
 // link opens one session.
@@ -57,7 +60,18 @@ type link struct {
 	role Role
 	made time.Time
 	life time.Duration
+	by   proof // that of the session that asked for the link
 }
+
+// proof is the password that opened a session, of whichever role, or the session that made its link. The zero value is none: the link was made where
+// relay runs.
+type proof struct {
+	role     Role
+	password fingerprint
+}
+
+// stands reports whether the password is still that of its role.
+func (p proof) stands(valid fingerprints) bool { return p == proof{} || p.password == valid[p.role] }
 
 // New returns an empty set of sessions. The error is a [*FileError] if a password file cannot be used.
 func New(cfg Config) (*Sessions, error) {
@@ -80,6 +94,36 @@ func (s *Sessions) NewLink(role Role) secret.String { return s.NewLinkFor(role, 
 
 // NewLinkFor is NewLink with another life.
 func (s *Sessions) NewLinkFor(role Role, life time.Duration) secret.String {
+	return s.newLink(role, life, proof{})
+}
+
+// contextKey is the key of the session in a context, which is the hash of its token.
+type contextKey struct{}
+
+// WithToken returns the context of a request that was sent with the token of a session.
+func WithToken(ctx context.Context, token string) context.Context {
+	return context.WithValue(ctx, contextKey{}, hashOf(token))
+}
+
+// NewLinkBy is NewLink for a request, which may come from a session, see [WithToken]. If a password opened that session, the link, and the session
+// that it opens, end with the password too. The error is [ErrEnded] if the session has ended.
+func (s *Sessions) NewLinkBy(ctx context.Context, role Role) (secret.String, error) {
+	by := proof{}
+	if h, ok := ctx.Value(contextKey{}).(hash); ok {
+		s.mu.Lock()
+		one, ok := s.open[h]
+		if ok {
+			by = one.by
+		}
+		s.mu.Unlock()
+		if !ok {
+			return secret.String{}, ErrEnded
+		}
+	}
+	return s.newLink(role, LinkLife, by), nil
+}
+
+func (s *Sessions) newLink(role Role, life time.Duration, by proof) secret.String {
 	if !role.LogsIn() {
 		panic(fmt.Sprintf("a link for the role %s", role))
 	}
@@ -94,7 +138,7 @@ func (s *Sessions) NewLinkFor(role Role, life time.Duration) secret.String {
 	if len(s.links) >= maxLinks {
 		delete(s.links, oldest(s.links, func(l link) time.Time { return l.made }))
 	}
-	s.links[hashOf(token)] = link{role, time.Now(), life}
+	s.links[hashOf(token)] = link{role, time.Now(), life, by}
 	return secret.New(token)
 }
 
@@ -102,13 +146,14 @@ func (s *Sessions) NewLinkFor(role Role, life time.Duration) secret.String {
 // is wrong, old or used, or a [*LimitError] if the client sent too many of those. The right token works at any time: nobody can guess one, and whoever
 // shares an address with an attacker, as behind a proxy, still gets in.
 func (s *Sessions) UseLink(client netip.Addr, token string) (secret.String, Role, error) {
+	valid := s.passwords.current() // before mu, it may read files
 	h := hashOf(token)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l, ok := s.links[h]
 	delete(s.links, h)
-	if ok && !over(l.made, l.life) {
-		return s.start(l.role, fingerprint{}), l.role, nil
+	if ok && !over(l.made, l.life) && l.by.stands(valid) {
+		return s.start(l.role, l.by), l.role, nil
 	}
 	if err := s.limits.link(client); err != nil {
 		return secret.String{}, None, err
@@ -132,11 +177,11 @@ func (s *Sessions) LogIn(client netip.Addr, password string) (secret.String, Rol
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.start(role, fp), role, nil
+	return s.start(role, proof{role, fp}), role, nil
 }
 
 // start opens a session. The caller holds mu.
-func (s *Sessions) start(role Role, password fingerprint) secret.String {
+func (s *Sessions) start(role Role, by proof) secret.String {
 	same := make(map[hash]*session)
 	for h, one := range s.open {
 		switch {
@@ -150,7 +195,8 @@ func (s *Sessions) start(role Role, password fingerprint) secret.String {
 		delete(s.open, oldest(same, func(one *session) time.Time { return one.used }))
 	}
 	token, now := newToken(), time.Now()
-	s.open[hashOf(token)] = &session{role: role, opened: now, used: now, password: password}
+	s.open[hashOf(token)] = &session{role: role, opened: now, used: now, by: by}
+	s.save()
 	return secret.New(token)
 }
 
@@ -167,11 +213,16 @@ func (s *Sessions) Role(token string) Role {
 	if !ok {
 		return None
 	}
-	if one.expired() || one.password != (fingerprint{}) && one.password != valid[one.role] {
+	if one.expired() || !one.by.stands(valid) {
 		delete(s.open, h)
+		s.save()
 		return None
 	}
 	one.used = time.Now()
+	if over(one.kept, keptEvery) {
+		one.kept = one.used // also if it fails, so that not every request writes
+		s.save()
+	}
 	return one.role
 }
 
@@ -192,7 +243,11 @@ func (s *Sessions) Count() map[Role]int {
 func (s *Sessions) End(token string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.open, hashOf(token))
+	h := hashOf(token)
+	if _, ok := s.open[h]; ok {
+		delete(s.open, h)
+		s.save()
+	}
 }
 
 // EndAll ends all sessions, and makes all links useless.
@@ -201,6 +256,7 @@ func (s *Sessions) EndAll() {
 	defer s.mu.Unlock()
 	clear(s.open)
 	clear(s.links)
+	s.save()
 }
 
 func (one *session) expired() bool { return over(one.used, Idle) || over(one.opened, Lifetime) }

@@ -67,9 +67,13 @@ func (e *Event) Record() pipeline.Record {
 	return pipeline.Record{Seq: e.Number, ID: e.ID, Account: e.Account, Provider: e.Provider, Origin: e.Origin, Type: e.Type, Line: e.Event}
 }
 
-// Position is a position in a stream of events: the number of the last event before it.
+// Position is where a stream of events begins.
 type Position struct {
-	Number uint64 `json:"number"`
+	Number uint64 `json:"number"` // of the last event before it
+	// Missed is how many numbers after the Last-Event-ID the journal no longer holds: a gap that nothing can fill.
+	Missed uint64 `json:"missed,omitempty"`
+	// Ahead is true if the Last-Event-ID is beyond the newest number, as after the restore of an older journal. The stream begins with the next event.
+	Ahead bool `json:"ahead,omitempty"`
 }
 
 // SinkChange is the result of enabling or disabling a sink.

@@ -108,7 +108,7 @@ func ParseAttemptQuery(v url.Values) (q AttemptQuery, err error) {
 	if !ok {
 		p.fail(fmt.Errorf("outcome=%q: want ok or failed", v.Get("outcome")))
 	}
-	q.Digests = v.Get("digests") == "true"
+	q.Digests = p.flag("digests")
 	q.Outcome, q.Since, q.Until, q.Newest = outcome, p.time("since"), p.time("until"), p.count("newest")
 	return q, p.finish(AttemptParams())
 }

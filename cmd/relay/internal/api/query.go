@@ -3,6 +3,7 @@ package api
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strconv"
@@ -41,7 +42,7 @@ func (q *EventQuery) Values() url.Values {
 func ParseEventQuery(v url.Values) (q EventQuery, err error) {
 	p := parser{values: v}
 	q.Accounts, q.IDs = v["account"], v["id"]
-	q.Origins, q.Types, q.Text = p.origins(), v["type"], v.Get("text")
+	q.Origins, q.Types, q.Text = p.origins(), p.types(), v.Get("text")
 	q.Since, q.Until = p.time("since"), p.time("until")
 	q.After, q.Last, q.Limit, q.Newest = p.number("after"), p.number("last"), p.count("limit"), p.count("newest")
 	if q.Limit > 0 && q.Newest > 0 {
@@ -71,7 +72,7 @@ func (q *FollowQuery) Values() url.Values {
 // ParseFollowQuery parses the parameters of [FollowQuery.Values] and the header Last-Event-ID, which may be empty.
 func ParseFollowQuery(v url.Values, lastEventID string) (q FollowQuery, err error) {
 	p := parser{values: v}
-	q.Accounts, q.Types, q.Origins, q.Since = v["account"], v["type"], p.origins(), p.time("since")
+	q.Accounts, q.Types, q.Origins, q.Since = v["account"], p.types(), p.origins(), p.time("since")
 	if lastEventID != "" {
 		q.Resume = true
 		if q.After, err = strconv.ParseUint(lastEventID, 10, 64); err != nil {
@@ -120,7 +121,7 @@ func ParseLetterQuery(v url.Values) (q LetterQuery, err error) {
 		q.Numbers = append(q.Numbers, p.parse("number", text))
 	}
 	q.Since, q.Until, q.Limit = p.time("since"), p.time("until"), p.count("limit")
-	q.All = v.Get("all") == "true"
+	q.All = p.flag("all")
 	return q, p.finish(LetterParams())
 }
 
@@ -193,7 +194,7 @@ type parser struct {
 }
 
 func (p *parser) fail(err error) {
-	if p.err == nil {
+	if err != nil && p.err == nil {
 		p.err = err
 	}
 }
@@ -222,6 +223,16 @@ func (p *parser) origins() (all []pipeline.Origin) {
 	return all
 }
 
+// types returns the values of type. An unknown one is an error: no event would match it.
+func (p *parser) types() []string {
+	for _, text := range p.values["type"] {
+		if !slices.Contains([]string{pipeline.EventType, pipeline.AlertType, pipeline.DigestType}, text) {
+			p.fail(fmt.Errorf("type=%.80q: want %s, %s or %s", text, pipeline.EventType, pipeline.AlertType, pipeline.DigestType))
+		}
+	}
+	return p.values["type"]
+}
+
 func (p *parser) parse(key, text string) uint64 {
 	n, err := strconv.ParseUint(text, 10, 63)
 	if err != nil {
@@ -239,12 +250,42 @@ func (p *parser) number(key string) uint64 {
 
 func (p *parser) count(key string) int { return int(min(p.number(key), 1<<31-1)) }
 
-// finish returns the first error. An unknown parameter is an error: a misspelled filter must not select everything.
+// flag returns whether a parameter is true.
+func (p *parser) flag(key string) bool {
+	text := p.values.Get(key)
+	if text != "" && text != "true" && text != "false" {
+		p.fail(fmt.Errorf("%s=%q: want true or false", key, text))
+	}
+	return text == "true"
+}
+
+// finish returns the first error.
 func (p *parser) finish(known []Param) error {
-	for key := range p.values {
-		if !slices.ContainsFunc(known, func(k Param) bool { return k.Name == key }) {
-			p.fail(fmt.Errorf("unknown parameter %q", key))
+	p.fail(checkParams(p.values, known))
+	return p.err
+}
+
+// CheckQuery returns an error if the query of a request is malformed, or has other parameters than these: what selects nothing must not select
+// everything.
+func CheckQuery(query string, known []Param) error {
+	v, err := url.ParseQuery(query)
+	if err != nil {
+		return errors.New("the query of the URL is malformed: write % as %25, and ; as %3B")
+	}
+	return checkParams(v, known)
+}
+
+func checkParams(v url.Values, known []Param) error {
+	for _, key := range slices.Sorted(maps.Keys(v)) {
+		at := slices.IndexFunc(known, func(k Param) bool { return k.Name == key })
+		switch {
+		case at < 0:
+			return fmt.Errorf("unknown parameter %.80q", key)
+		case !known[at].Repeated && len(v[key]) > 1:
+			return fmt.Errorf("%s is there %d times: want one", key, len(v[key]))
+		case slices.Contains(v[key], ""):
+			return fmt.Errorf("%s is empty: give it a value, or leave it out", key)
 		}
 	}
-	return p.err
+	return nil
 }

@@ -2,16 +2,13 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/treatrelay/relay/auth/advice"
 	"github.com/treatrelay/relay/auth/login"
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/cli/state"
-	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 )
 
 // dashboardOptions are the options of relay dashboard.
@@ -28,8 +25,9 @@ func newDashboardCmd(s *state.State) *cobra.Command {
 		Long: `Open the dashboard of the running relay in the browser. The address logs in once,
 within a minute, so it needs no password; run the command again for another one.
 
-If there is no configuration yet, the page writes one with you, and relay then
-runs in this process until Ctrl-C.
+If there is no configuration yet, or an empty one, the page writes one with you,
+and relay then runs in this process until Ctrl-C. So it does if no account is
+logged in yet: the page leads through the first login.
 
 With --moderator it is for somebody who may see everything except the
 configuration, and control the overlays.`,
@@ -47,10 +45,7 @@ func (o *dashboardOptions) run(ctx context.Context) error {
 		role = api.Moderator
 	}
 	if !o.RelayRuns(ctx) {
-		if path := o.unwrittenConfig(); path != "" && !o.moderator {
-			return o.setUp(ctx, path)
-		}
-		return exit.With(exit.Unavailable, &advice.Error{Err: errors.New("no relay runs on this data folder"), Fix: advice.Do("start it with relay")})
+		return o.withoutRelay(ctx)
 	}
 	var link api.Link
 	err := o.WithRelay(ctx, func(c *api.Client) (err error) {

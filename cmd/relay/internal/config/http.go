@@ -138,5 +138,8 @@ func checkPublicURL(text string) error {
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Path != "" && u.Path != "/" {
 		return errors.New("want a URL such as https://relay.example.com, without a path")
 	}
+	if web.CheckPublicURL(text) != nil {
+		return errors.New("want the name or address of a host, as in https://relay.example.com; a name with other letters than a to z has a form with xn--")
+	}
 	return nil
 }

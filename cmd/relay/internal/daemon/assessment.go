@@ -8,6 +8,7 @@ import (
 
 	"github.com/treatrelay/relay/auth/advice"
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
+	"github.com/treatrelay/relay/cmd/relay/internal/grants"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/pipeline/delivery"
 	"github.com/treatrelay/relay/pipeline/journal/query"
@@ -91,6 +92,8 @@ func (v *assessment) ofAccount(a *api.AccountStatus, now time.Time) {
 		return
 	}
 	switch {
+	case a.Token == grants.NotLoggedIn && !fix.Empty():
+		v.degraded(part, "nobody has logged in yet", fix)
 	case !fix.Empty():
 		v.degraded(part, fmt.Sprintf("its token is %s", a.Token), fix)
 	case !a.TokenEnds.IsZero() && now.After(a.TokenEnds):

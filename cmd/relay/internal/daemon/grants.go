@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -8,6 +9,7 @@ import (
 
 	"github.com/treatrelay/relay/auth"
 	"github.com/treatrelay/relay/auth/provider"
+	"github.com/treatrelay/relay/auth/store"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/grants"
 	"github.com/treatrelay/relay/cmd/relay/internal/logins"
@@ -34,13 +36,19 @@ func (j *job) account(name string) (logins.Account, provider.Provider, bool) {
 	return r.account, r.cfg.Provider, true
 }
 
+// AwaitsLogin reports whether no account that receives treats has a grant in the data folder, so that relay would not start.
+func AwaitsLogin(ctx context.Context, cfg *config.Config, dir string, identity store.IdentityOptions) bool {
+	kept, err := grants.OpenStore(ctx, dir, identity, zerolog.Nop())
+	return err == nil && checkGrants(cfg, kept, false, zerolog.Nop()) != nil
+}
+
 // checkGrants returns an error if no account that receives treats has a grant, unless the first login is still to come, on a page. Otherwise it logs
 // each account without one: it waits for a login.
-func checkGrants(cfg *config.Config, store auth.Store, first bool, log zerolog.Logger) error {
+func checkGrants(cfg *config.Config, kept auth.Store, first bool, log zerolog.Logger) error {
 	var missing, idle []error
 	receiving := 0
 	for _, c := range cfg.Accounts {
-		account, err := grants.NewAccount(c, store, nil, nil, log)
+		account, err := grants.NewAccount(c, kept, nil, nil, log)
 		if err != nil {
 			return err
 		}

@@ -43,7 +43,7 @@ func TestAssessment(t *testing.T) {
 		"connected, refused":   {account(api.AccountStatus{Connection: api.ConnConnected, Token: grant.ReauthorizeNeeded, Hint: login}), api.StateDegraded, "its token is reauthorize_needed; run: relay auth login a"},
 		"only a token":         {account(api.AccountStatus{Connection: api.ConnNone, Token: grant.Active}), api.StateReady, ""},
 		"only an old token":    {account(api.AccountStatus{Connection: api.ConnNone, Token: grant.Active, TokenEnds: before(time.Minute)}), api.StateDegraded, "could not be renewed"},
-		"only a refused token": {account(api.AccountStatus{Connection: api.ConnNone, Token: grants.NotLoggedIn, Hint: login}), api.StateDegraded, "not_logged_in"},
+		"only a refused token": {account(api.AccountStatus{Connection: api.ConnNone, Token: grants.NotLoggedIn, Hint: login}), api.StateDegraded, "nobody has logged in yet; run: relay auth login a"},
 
 		"idle lane":         {lane(delivery.LaneStatus{Moved: before(time.Hour)}, &query.Backlog{}), api.StateReady, ""},
 		"new event":         {lane(delivery.LaneStatus{Moved: before(time.Hour)}, waiting(time.Second)), api.StateReady, ""},

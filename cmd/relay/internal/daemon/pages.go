@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"path/filepath"
 	"sync"
@@ -110,12 +111,27 @@ func (j *job) showPages(ctx context.Context, to io.Writer) error {
 	return err
 }
 
-// listenAnyPort listens on the default of http.listen or, if that port is taken, on any free one.
+// nearPorts is how many ports, from that of the default of http.listen on, relay tries.
+const nearPorts = 10
+
+// listenAnyPort listens on the default of http.listen or, if that port is taken, on one of the next ones or on any free one.
 func listenAnyPort(ctx context.Context) (net.Listener, error) {
-	if l, err := listenHTTP(ctx, config.DefaultHTTPListen); err == nil {
-		return l, nil
+	standard := netip.MustParseAddrPort(config.DefaultHTTPListen)
+	for n := range uint16(nearPorts) {
+		if l, err := listenHTTP(ctx, netip.AddrPortFrom(standard.Addr(), standard.Port()+n).String()); err == nil {
+			return l, nil
+		}
 	}
 	return listenHTTP(ctx, "127.0.0.1:0")
+}
+
+// lasting returns an address of listenAnyPort for http.listen, or "" if the system chose the port: that is for a moment, and others may get it later.
+func lasting(at net.Addr) string {
+	standard := netip.MustParseAddrPort(config.DefaultHTTPListen)
+	if own, err := netip.ParseAddrPort(at.String()); err != nil || own.Port() < standard.Port() || own.Port() >= standard.Port()+nearPorts {
+		return ""
+	}
+	return at.String()
 }
 
 // listenHTTP listens on http.listen.
@@ -131,12 +147,17 @@ func listenHTTP(ctx context.Context, address string) (net.Listener, error) {
 	return nil, exit.With(exit.Unavailable, &advice.Error{Err: fmt.Errorf("listen on http.listen %s: %w", address, errors.Unwrap(err)), Fix: advice.Do(fix)})
 }
 
+const sessionsLost = "the sessions of the dashboard are not kept: the next restart signs everybody out"
+
 // servePages serves the pages, the API behind them, health and metrics until stop is called.
 func (j *job) servePages(o Options, l net.Listener) (stop func() error, err error) {
 	cfg := o.Config.HTTP
 	sessions, err := o.Pages.open(cfg)
 	if err != nil {
 		return nil, err
+	}
+	if err := sessions.Keep(filepath.Join(o.Dir, datadir.SessionsFile), func(err error) { j.log.Warn().Err(err).Msg(sessionsLost) }); err != nil {
+		j.log.Warn().Err(err).Msg(sessionsLost)
 	}
 	var encryption *tls.Config
 	var certificate *web.Certificate
@@ -226,8 +247,8 @@ func (p *pages) served() string {
 	return p.url
 }
 
-// link returns a link that logs in to the dashboard.
-func (p *pages) link(role api.Role) (api.Link, error) {
+// link returns a link that logs in to the dashboard, for the sender of the request with that context.
+func (p *pages) link(ctx context.Context, role api.Role) (api.Link, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
@@ -241,7 +262,11 @@ func (p *pages) link(role api.Role) (api.Link, error) {
 	if role == api.Moderator {
 		as = session.Moderator
 	}
-	return api.Link{URL: p.url + "/#link=" + p.sessions.NewLink(as).Reveal(), Expires: time.Now().Add(session.LinkLife).UTC()}, nil
+	link, err := p.sessions.NewLinkBy(ctx, as)
+	if err != nil {
+		return api.Link{}, fmt.Errorf("make a link: %w", err)
+	}
+	return api.Link{URL: p.url + "/#link=" + link.Reveal(), Expires: time.Now().Add(session.LinkLife).UTC()}, nil
 }
 
 // pageConfig is what the local API knows of the pages.

@@ -12,6 +12,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/cmd/relay/internal/setup"
 	"github.com/treatrelay/relay/web"
 	"github.com/treatrelay/relay/web/session"
@@ -21,6 +22,25 @@ import (
 type Pages struct {
 	listener net.Listener
 	sessions *session.Sessions
+}
+
+// OpenPages listens on http.listen, for a relay that [Run] starts before an account is logged in.
+func OpenPages(ctx context.Context, cfg config.HTTP) (*Pages, error) {
+	l, err := listenHTTP(ctx, cfg.Listen)
+	if err != nil {
+		return nil, err
+	}
+	sessions, err := (*Pages)(nil).open(cfg)
+	if err != nil {
+		return nil, errors.Join(exit.With(exit.Config, err), l.Close())
+	}
+	return &Pages{l, sessions}, nil
+}
+
+// Link returns a link that logs in to the dashboard as its owner, once until a time.
+func (p *Pages) Link(cfg config.HTTP) (link string, until time.Time) {
+	token := p.sessions.NewLinkFor(session.Owner, setupLinkLife)
+	return cfg.URL(p.listener.Addr().String()) + "/#link=" + token.Reveal(), time.Now().Add(setupLinkLife)
 }
 
 // Close closes the listener. After [Run], which closes it too, that does nothing.
@@ -67,7 +87,7 @@ func Setup(ctx context.Context, o SetupOptions) (_ *Pages, err error) {
 		return nil, err
 	}
 	address := l.Addr().String()
-	s, err := setup.New(setup.Config{Path: o.Path, Listen: address, Getenv: o.Getenv, Log: o.Log})
+	s, err := setup.New(setup.Config{Path: o.Path, Listen: lasting(l.Addr()), Getenv: o.Getenv, Log: o.Log})
 	if err != nil {
 		return nil, err
 	}

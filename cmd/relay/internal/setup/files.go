@@ -6,15 +6,69 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/treatrelay/relay/auth/advice"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
 	"github.com/treatrelay/relay/cmd/relay/internal/starter"
+	"github.com/treatrelay/relay/internal/atomicfile"
 )
 
-func exists(path string) bool {
-	_, err := os.Lstat(path)
-	return err == nil
+// Needed reports whether there is no configuration at a path: no file, or one with nothing but comments.
+func Needed(path string) bool {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return errors.Is(err, fs.ErrNotExist)
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxBlank {
+		return false
+	}
+	text, err := os.ReadFile(path) //nolint:gosec // the path is the user's own
+	return err == nil && blank(string(text))
+}
+
+const maxBlank = 64 << 10 // bytes; no file of comments is larger
+
+// blank reports whether a configuration has nothing but comments.
+func blank(text string) bool {
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line != "" && line != "---" && !strings.HasPrefix(line, "#") {
+			return false
+		}
+	}
+	return true
+}
+
+// comments returns the comments of a configuration that has nothing else, to write before the new one.
+func (s *Setup) comments() string {
+	text, err := os.ReadFile(s.Path)
+	if err != nil {
+		return ""
+	}
+	var kept strings.Builder
+	for line := range strings.Lines(string(text)) {
+		if strings.HasPrefix(strings.TrimSpace(line), "#") {
+			kept.WriteString(strings.TrimRight(line, "\r\n") + "\n")
+		}
+	}
+	if kept.Len() > 0 {
+		kept.WriteString("\n")
+	}
+	return kept.String()
+}
+
+// writeConfig writes the configuration, in place of one that is blank. undo restores that.
+func (s *Setup) writeConfig(text string) (undo func() error, err error) {
+	old, err := os.ReadFile(s.Path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return func() error { return os.Remove(s.Path) }, starter.WriteNew(s.Path, []byte(text))
+	case err != nil:
+		return nil, err
+	case !blank(string(old)):
+		return nil, fs.ErrExist
+	}
+	return func() error { return atomicfile.Write(s.Path, old) }, atomicfile.Write(s.Path, []byte(text))
 }
 
 // write writes the files with the secrets, and then the configuration, each for the user only. It replaces none. On an error it leaves none behind.
@@ -46,11 +100,17 @@ func (s *Setup) write(text string, secrets []secretFile) (err error) {
 			return err
 		}
 	}
-	if err := add(s.Path, text); errors.Is(err, fs.ErrExist) {
+	undo, err := s.writeConfig(text)
+	if errors.Is(err, fs.ErrExist) {
 		return s.configured()
 	} else if err != nil {
 		return err
 	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, undo())
+		}
+	}()
 	if _, err := config.Check(s.Path, s.Getenv); err != nil {
 		return fmt.Errorf("check what was written: %w", err)
 	}

@@ -30,7 +30,7 @@ const Overlay = "main"
 // Config says what a setup writes.
 type Config struct {
 	Path   string                      // of relay.yaml
-	Listen string                      // http.listen
+	Listen string                      // http.listen; empty: its default
 	Getenv func(string) (string, bool) // to check the file that was written
 	Log    zerolog.Logger
 }
@@ -136,7 +136,7 @@ func (s *Setup) post(w http.ResponseWriter, r *http.Request) {
 func (s *Setup) use(order api.SetupRequest) (result api.SetupResult, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.written || exists(s.Path) {
+	if s.written || !Needed(s.Path) {
 		return result, s.configured()
 	}
 	f, wrong := s.form(order)
@@ -145,7 +145,7 @@ func (s *Setup) use(order api.SetupRequest) (result api.SetupResult, err error) 
 		p.Errors = wrong
 		return result, p
 	}
-	result = api.SetupResult{Path: s.Path, Text: f.answers.Text(filepath.Base(s.Path)), Files: f.names()}
+	result = api.SetupResult{Path: s.Path, Text: s.comments() + f.answers.Text(filepath.Base(s.Path)), Files: f.names()}
 	if order.Check {
 		return result, nil
 	}

@@ -269,3 +269,36 @@ func TestBefore(t *testing.T) {
 		t.Errorf("then the setup is %+v", state)
 	}
 }
+
+// An empty configuration is none. Its comments stay.
+func TestEmptyConfiguration(t *testing.T) {
+	for name, one := range map[string]struct {
+		text   string
+		needed bool
+	}{
+		"empty": {"", true}, "blank": {"\n \n", true}, "comments": {"---\n# mine, not yours --- really\r\n  # more", true},
+		"content": {"# mine\naccounts:\n", false}, "broken": {"{", false},
+	} {
+		w := newWorld(t, config.DefaultHTTPListen)
+		if err := os.MkdirAll(filepath.Dir(w.path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(w.path, []byte(one.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if setup.Needed(w.path) != one.needed {
+			t.Errorf("%s: Needed is %t", name, !one.needed)
+		}
+		var result api.SetupResult
+		code := w.post(valid(), &result)
+		text, err := os.ReadFile(w.path)
+		switch {
+		case err != nil:
+			t.Error(err)
+		case !one.needed && (code != http.StatusConflict || string(text) != one.text):
+			t.Errorf("%s: it answers %d, the file is %q", name, code, text)
+		case one.needed && (code != http.StatusOK || string(text) != result.Text || strings.Contains(one.text, "#") != strings.HasPrefix(result.Text, "# mine, not yours --- really\n  # more\n\n")):
+			t.Errorf("%s: it answers %d, the file is %q", name, code, text)
+		}
+	}
+}

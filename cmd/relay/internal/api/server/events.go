@@ -4,15 +4,19 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/tmaxmax/go-sse"
 
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
+	"github.com/treatrelay/relay/cmd/relay/internal/exit"
 	"github.com/treatrelay/relay/pipeline/journal"
 	"github.com/treatrelay/relay/pipeline/journal/query"
 )
@@ -37,18 +41,24 @@ func (s *server) events(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := begin(r.Context(), j, &q); err != nil {
+	if err := s.checkAccounts(q.Accounts); err != nil {
 		return err
 	}
+	position, err := begin(r.Context(), j, &q)
+	if err != nil {
+		return err
+	}
+	q.After, q.Since = position.Number, time.Time{}
 	session, err := sse.Upgrade(w, r)
 	if err != nil {
 		return err
 	}
 	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Accel-Buffering", "no") // nginx would keep events back
 	ctx, stop := context.WithCancel(r.Context())
 	defer stop()
 	st := &stream{to: w, session: session, control: http.NewResponseController(w), stop: stop}
-	if !st.sendJSON(q.After, api.StreamPosition, api.Position{Number: q.After}) {
+	if !st.sendJSON(position.Number, api.StreamPosition, position) {
 		return nil
 	}
 	var beating sync.WaitGroup
@@ -86,26 +96,39 @@ func (s *server) sendEvents(ctx context.Context, st *stream, j *journal.Journal,
 	}
 }
 
-// begin sets q.After to the number after which the stream begins.
-func begin(ctx context.Context, j *journal.Journal, q *api.FollowQuery) error {
-	last, err := j.LastNumber(ctx)
-	switch {
-	case err != nil:
-		return err
-	case q.Resume && q.After > last: // the journal is a new one
-		q.After = 0
-	case q.Resume:
-	case q.Since.IsZero():
-		q.After = last
-	default:
-		first, err := j.SeekTime(ctx, q.Since)
-		if err != nil {
-			return err
-		}
-		q.After = max(first, 1) - 1
+// checkAccounts returns the problem of a stream of an account that a running relay does not have: it would wait for ever.
+func (s *server) checkAccounts(wanted []string) error {
+	if s.Status == nil || s.Accounts == nil {
+		return nil
 	}
-	q.Since = time.Time{}
+	known := s.Accounts()
+	for _, name := range wanted {
+		if !slices.Contains(known, name) {
+			return api.NewProblem(http.StatusNotFound, api.ProblemNoAccount, fmt.Sprintf("there is no account %.80q; there are [%s]", name, strings.Join(known, ", "))).
+				WithCode(exit.Usage)
+		}
+	}
 	return nil
+}
+
+// begin returns where a stream begins.
+func begin(ctx context.Context, j *journal.Journal, q *api.FollowQuery) (at api.Position, err error) {
+	first, next := j.Bounds()
+	oldest, last := max(first, 1)-1, max(next, 1)-1
+	switch {
+	case q.Resume && q.After > last:
+		return api.Position{Number: last, Ahead: true}, nil
+	case q.Resume && q.After < oldest:
+		return api.Position{Number: oldest, Missed: oldest - q.After}, nil
+	case q.Resume:
+		return api.Position{Number: q.After}, nil
+	case q.Since.IsZero():
+		return api.Position{Number: last}, nil
+	}
+	if first, err = j.SeekTime(ctx, q.Since); err != nil {
+		return at, err
+	}
+	return api.Position{Number: max(first, 1) - 1}, nil
 }
 
 // stream writes to one reader. It ends when the reader is gone or too slow.

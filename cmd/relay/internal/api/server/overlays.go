@@ -235,7 +235,7 @@ func (s *server) newLink(w http.ResponseWriter, r *http.Request) error {
 	if s.NewLink == nil {
 		return notRunning()
 	}
-	link, err := s.NewLink(role)
+	link, err := s.NewLink(r.Context(), role)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -9,6 +10,9 @@ import (
 
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/internal/problem"
+	"github.com/treatrelay/relay/internal/stacktest"
+	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/pipeline/intake"
 )
 
 // What only a relay that runs can do is refused without one, with what to do.
@@ -48,6 +52,19 @@ func TestWrongRequests(t *testing.T) {
 			{"GET", "/history?acount=a", http.StatusBadRequest},
 			{"GET", "/history?since=yesterday", http.StatusBadRequest},
 			{"POST", "/deadletters/purge?sinks=bot", http.StatusBadRequest},
+			{"POST", "/deadletters/purge?sink=bot&reason=no-such%", http.StatusBadRequest},
+			{"POST", "/deadletters/purge?sink=bot&reason=a;b", http.StatusBadRequest},
+			{"POST", "/deadletters/purge?sink=bot&reason=a&reason=b", http.StatusBadRequest},
+			{"POST", "/deadletters/purge?sink=bot&reason=", http.StatusBadRequest},
+			{"POST", "/deadletters/purge?sink=bot&since=", http.StatusBadRequest},
+			{"POST", "/deadletters/purge?sink=bot&all=yes", http.StatusBadRequest},
+			{"POST", "/deadletters/redrive?sink=bot&id=%zz", http.StatusBadRequest},
+			{"GET", "/history?limit=%", http.StatusBadRequest},
+			{"GET", "/events?type=a;b", http.StatusBadRequest},
+			{"GET", "/events?text=pizza", http.StatusBadRequest},
+			{"GET", "/attempts?digests=1", http.StatusBadRequest},
+			{"GET", "/sinks?name=bot", http.StatusBadRequest},
+			{"POST", "/sinks/bot/enable?%", http.StatusBadRequest},
 			{"POST", "/deadletters/purge", http.StatusBadRequest},
 			{"GET", "/attempts?outcome=good", http.StatusBadRequest},
 			{"GET", "/deadletters/x", http.StatusBadRequest},
@@ -86,4 +103,24 @@ func TestAnswerCutOff(t *testing.T) {
 	if n != 1 || !errors.Is(last, api.ErrLost) {
 		t.Errorf("%d events, error %v", n, last)
 	}
+}
+
+// What is for a sink that is not configured would reach nobody.
+func TestEventsForAnUnknownSink(t *testing.T) {
+	eachWay(t, true, func(r *rig) {
+		r.put("a", 0, 3)
+		if _, err := r.client.Replay(r.Context(), &api.ReplayRequest{Sink: "typo", Run: "x"}); !api.Is(err, api.ProblemUnknownSink) {
+			r.Errorf("replay: %v", err)
+		}
+		e := stacktest.Event("a", pipeline.OriginTest, evening, 3)
+		e.ID = intake.TestIDPrefix + "1"
+		line, err := json.Marshal(&e)
+		r.must(err)
+		if err := r.client.PutTest(r.Context(), &api.TestRequest{Sink: "typo", Event: line}); !api.Is(err, api.ProblemUnknownSink) {
+			r.Errorf("test: %v", err)
+		}
+		if o, err := r.client.Journal(r.Context()); err != nil || o.Last != 3 {
+			r.Errorf("the journal has %+v, %v", o, err)
+		}
+	})
 }

@@ -56,8 +56,8 @@ type Pages struct {
 	Accounts func() []string
 	// PageURL returns the URL of the pages, without a slash at the end; empty: relay serves none.
 	PageURL func() string
-	// NewLink returns a link that logs in to the dashboard; nil: no relay runs.
-	NewLink func(api.Role) (api.Link, error)
+	// NewLink returns a link that logs in to the dashboard, for the sender of the request with that context; nil: no relay runs.
+	NewLink func(context.Context, api.Role) (api.Link, error)
 }
 
 type server struct {
@@ -76,7 +76,9 @@ func New(cfg Config) http.Handler {
 	for _, o := range api.Operations() {
 		answer := serve[o.Method+" "+o.Path]
 		mux.HandleFunc(o.Method+" "+api.Root+o.Path, func(w http.ResponseWriter, r *http.Request) {
-			if err := answer(w, r); err != nil {
+			if err := api.CheckQuery(r.URL.RawQuery, o.Params); err != nil {
+				s.fail(w, usage(err))
+			} else if err := answer(w, r); err != nil {
 				s.fail(w, err)
 			}
 		})
@@ -282,6 +284,9 @@ func (s *server) putTest(w http.ResponseWriter, r *http.Request) error {
 	if e.Origin != pipeline.OriginTest || !strings.HasPrefix(e.ID, intake.TestIDPrefix) {
 		return usage(fmt.Errorf("event %s has the origin %q: only test events may be put into the journal", e.ID, e.Origin))
 	}
+	if err := s.checkSink(order.Sink); err != nil {
+		return err
+	}
 	j, err := s.Journal(r.Context())
 	if err == nil {
 		err = j.PutTest(r.Context(), &e, order.Sink)
@@ -304,6 +309,9 @@ func (s *server) replay(w http.ResponseWriter, r *http.Request) error {
 	}
 	if order.Sink == "" || order.Run == "" {
 		return usage(errors.New("a replay requires a sink and the name of its run"))
+	}
+	if err := s.checkSink(order.Sink); err != nil {
+		return err
 	}
 	j, err := s.Journal(r.Context())
 	if err != nil {

@@ -83,3 +83,13 @@ func (s *server) changeSink(w http.ResponseWriter, r *http.Request, change *api.
 	}
 	return answer(w, change)
 }
+
+// checkSink returns the problem of a sink that the configuration does not have: no event would ever reach it. An empty name stands for all sinks.
+func (s *server) checkSink(name string) error {
+	names, _ := s.Sinks()
+	if name == "" || slices.Contains(names, name) {
+		return nil
+	}
+	return api.NewProblem(http.StatusNotFound, api.ProblemUnknownSink, fmt.Sprintf("no sink %.80q; there are [%s]", name, strings.Join(names, ", "))).
+		WithCode(exit.Usage)
+}
