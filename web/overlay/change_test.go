@@ -41,7 +41,7 @@ func TestBoxChangesUnderAnAlert(t *testing.T) {
 func TestThemeChangesUnderAnAlert(t *testing.T) {
 	s := newSite(t, lasting)
 	s.writeFiles(map[string]string{"custom.html": `<template><b class="mine" data-field="title"></b></template>`})
-	tab := s.page("volume=0", webtest.Options{Reduced: true})
+	tab := s.page("volume=0", webtest.Options{Reduced: true, Script: watchDraws})
 	must(t, s.stage.Test(overlay.Text{Title: "Tea"}))
 	tab.WaitFor(field("title") + ` === "Tea" && document.querySelector('#box .alert.plain')`)
 	theme := func(theme overlay.Theme, locale, want string) {
@@ -54,6 +54,9 @@ func TestThemeChangesUnderAnAlert(t *testing.T) {
 	theme(overlay.ThemeClean, "de", field("overline")+` === "Neuer Treat" && document.querySelector('#box .alert.plain')`)
 	if s.stage.State().Showing == nil {
 		t.Error("the alert has ended")
+	}
+	if got := draws(tab); len(got) != 1 {
+		t.Errorf("the alert came %d times", len(got))
 	}
 	must(t, s.stage.Skip(t.Context()))
 	tab.WaitFor(`document.getElementById('box').childElementCount === 0`)

@@ -147,10 +147,15 @@ class Showing {
     const drawing = this.#drawings;
     const element = await Promise.race([this.#draw(), this.#ended]);
     if (this.#over || drawing !== this.#drawings) return;
-    this.#root.replaceChildren(element);
-    fit(this.#root, element);
-    element.dataset.state = 'in';
-    this.#element = element;
+    if (this.#element) { // it stays the same alert
+      this.#element.className = element.className;
+      this.#element.replaceChildren(...element.childNodes);
+    } else {
+      this.#root.replaceChildren(element);
+      this.#element = element;
+    }
+    fit(this.#root, this.#element);
+    this.#element.dataset.state = 'in';
   }
 
   // redraw draws the alert in other settings.
