@@ -66,8 +66,8 @@ func newDecoder(path string, getenv func(string) (string, bool)) *decoder {
 	return &decoder{
 		file: path, getenv: getenv,
 		faults: faultList{at: make(map[string]bool), under: make(map[string]bool)}, at: make(map[string]place), alias: make(map[string]string),
-		expanded: make(map[string]string),
-		written:  writtenKeys{accounts: make(map[string]accountKeys), sinks: make(map[string]sinkKeys)},
+		expanded: make(map[string]string), kept: make(map[string]string),
+		written: writtenKeys{accounts: make(map[string]accountKeys), sinks: make(map[string]sinkKeys)},
 	}
 }
 
@@ -98,6 +98,9 @@ func (d *decoder) decode(text []byte, mode fs.FileMode) (*Config, error) {
 			d.reject(at, fmt.Sprintf("a secret in a file that others may read (mode %04o): "+
 				"change the mode to 0600, write ${VAR}, or move the secret to a separate file", mode.Perm()))
 		}
+	}
+	d.rejectLooseFiles()
+	if d.faults.count > 0 {
 		c.Warnings = d.faults.all(path)
 	}
 	return c, nil

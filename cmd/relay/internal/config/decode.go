@@ -32,6 +32,7 @@ type decoder struct {
 	secrets  []secret.String   // removed from every error
 	expanded map[string]string // by path: the text of a value that contains a variable
 	inline   []string          // the paths of secrets in the file itself
+	kept     map[string]string // the files of the others, by the paths of their keys
 	written  writtenKeys
 }
 
@@ -258,6 +259,7 @@ func (d *decoder) secretFile(path, key string, into *secret.String, file *string
 	}
 	d.alias[of] = at
 	if !d.faults.at[at] {
+		d.kept[at] = *file
 		text, err := secret.ReadLine(*file) // After CheckReadable, because opening a pipe would wait for its writer.
 		d.check(at, err)
 		d.hide(text.Reveal())

@@ -117,6 +117,13 @@ func (h HTTP) checkFiles(d *decoder) {
 	if !d.files || d.faults.under["http"] {
 		return
 	}
+	for at, file := range map[string]string{
+		"http.password_file": h.PasswordFile, "http.moderator_password_file": h.ModeratorPasswordFile, "http.tls.key_file": h.TLS.KeyFile,
+	} {
+		if file != "" {
+			d.kept[at] = file
+		}
+	}
 	for _, files := range []session.Config{
 		{PasswordFile: h.PasswordFile},
 		{ModeratorPasswordFile: h.ModeratorPasswordFile},
