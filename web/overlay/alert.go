@@ -6,6 +6,7 @@ import (
 
 	"github.com/treatrelay/relay/internal/displaytext"
 	"github.com/treatrelay/relay/pipeline"
+	"github.com/treatrelay/relay/web/overlay/alerttext"
 )
 
 // Alert is what a page shows of a treat. Its texts are clean and of limited length, but a page must still set them as
@@ -17,7 +18,7 @@ type Alert struct {
 	Origin  pipeline.Origin `json:"origin"`
 	Time    time.Time       `json:"time"`
 	Text
-	Picture
+	alerttext.Picture
 	Merged
 	Repeat bool `json:"repeat"` // shown although it may have been shown before
 }
@@ -28,12 +29,6 @@ type Text struct {
 	Title     string `json:"title"`
 	Message   string `json:"message"`
 	Anonymous bool   `json:"anonymous"`
-}
-
-// Picture is what stands for a treat: an emoji, and instead of it a file in the overlay's folder if there is one.
-type Picture struct {
-	Emoji string `json:"picture"`
-	File  string `json:"picture_file,omitempty"`
 }
 
 // Merged are further treats that an alert stands for.
@@ -47,12 +42,12 @@ const maxMoreSenders = 3
 
 // look makes alerts of events.
 type look struct {
-	hidden   hidden
-	pictures pictures
+	hidden   alerttext.Hidden
+	pictures alerttext.Pictures
 }
 
 func newLook(s *Settings) look {
-	return look{newHidden(s.HideWords), newPictures(s.Pictures)}
+	return look{alerttext.NewHidden(s.HideWords), alerttext.NewPictures(s.Pictures)}
 }
 
 // alert decodes an event.
@@ -65,9 +60,17 @@ func (l look) alert(e Event) (Alert, error) {
 	a := Alert{Number: e.Seq, ID: e.ID, Account: e.Account, Origin: e.Origin, Time: e.Time}
 	a.Text = l.text(d.Sender, d.Title, d.Message)
 	a.Anonymous = d.Anonymous || a.Sender == ""
-	a.Picture = l.pictures.of(a.Title)
+	a.Picture = l.pictures.Of(a.Title)
 	return a, nil
 }
+
+// How many graphemes of each text are shown, and lines of a message.
+const (
+	maxName    = 80
+	maxTitle   = 80
+	maxMessage = 300
+	maxLines   = 6
+)
 
 // The size of a line from which it is made slim, and how many times more graphemes it keeps of a text than are shown, so that a hidden word at the
 // end is still found.
@@ -89,7 +92,7 @@ func slim(e Event) Event {
 		d.Raw = nil
 		for text, limit := range map[**string]int{&d.Sender: maxName, &d.Title: maxTitle, &d.Message: maxMessage} {
 			if *text != nil {
-				kept := clamp(displaytext.Clean(**text, maxLines), slimTimes*limit)
+				kept := alerttext.Clamp(displaytext.Clean(**text, maxLines), slimTimes*limit)
 				*text = &kept
 			}
 		}
@@ -104,8 +107,8 @@ func slim(e Event) Event {
 
 func (l look) text(sender, title, message *string) Text {
 	return Text{
-		Sender: clean(sender, maxName, 1, l.hidden), Title: clean(title, maxTitle, 1, l.hidden),
-		Message: clean(message, maxMessage, maxLines, l.hidden),
+		Sender: alerttext.Clean(sender, maxName, 1, l.hidden), Title: alerttext.Clean(title, maxTitle, 1, l.hidden),
+		Message: alerttext.Clean(message, maxMessage, maxLines, l.hidden),
 	}
 }
 
@@ -125,7 +128,7 @@ func (l look) merge(events []Event) (Alert, error) {
 		if err != nil {
 			continue // it still counts as one of the merged
 		}
-		if name := clean(decoded.Data.Sender, maxName, 1, l.hidden); !seen[name] {
+		if name := alerttext.Clean(decoded.Data.Sender, maxName, 1, l.hidden); !seen[name] {
 			seen[name] = true
 			a.MoreSenders = append(a.MoreSenders, name)
 		}

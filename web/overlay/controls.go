@@ -269,7 +269,7 @@ func (s *Stage) Test(t Text) error {
 	a := Alert{ID: "test-" + strconv.FormatInt(now.UnixNano(), 10), Origin: pipeline.OriginTest, Time: now.UTC(), Repeat: true}
 	a.Text = s.look.text(&t.Sender, &t.Title, &t.Message)
 	a.Anonymous = t.Anonymous || a.Sender == ""
-	a.Picture = s.look.pictures.of(a.Title)
+	a.Picture = s.look.pictures.Of(a.Title)
 	if err := s.queue.ask(&urgent{alert: a, test: true}); err != nil {
 		return fmt.Errorf("test overlay %s: %w", s.name, err)
 	}

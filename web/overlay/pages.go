@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/treatrelay/relay/internal/displaytext"
+	"github.com/treatrelay/relay/web/overlay/alerttext"
 )
 
 const (
@@ -98,7 +99,7 @@ func (s *Stage) Open(r PageRequest) (*Page, error) {
 	if len(s.pages) >= maxPages {
 		return nil, fmt.Errorf("open overlay %s: %w", s.name, ErrTooManyPages)
 	}
-	r.Agent = clamp(displaytext.Clean(r.Agent, 1), 200)
+	r.Agent = alerttext.Clamp(displaytext.Clean(r.Agent, 1), 200)
 	p := &Page{stage: s, request: r, since: s.now(), visible: true, messages: make(chan Message, pageBuffer)}
 	s.pages[r.ID] = p
 	s.send(p, s.settingsMessage())

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"github.com/treatrelay/relay/web/overlay/alerttext"
 )
 
 // Settings configure one overlay: its section overlays.NAME in relay.yaml. The tags value, min, max and off, the words of the types and the first
@@ -208,7 +210,7 @@ func (s *Settings) Check() error {
 	f.want(s.MaxTime >= s.MinTime, "max_time", "%v is shorter than min_time (%v)", s.MaxTime, s.MinTime)
 	s.Audio.check(&f)
 	for i, w := range s.HideWords {
-		f.want(fold(w) != "" && !strings.ContainsFunc(w, unicode.IsSpace), fmt.Sprintf("hide_words[%d]", i), "%q is not one word; write each word on its own", w)
+		f.want(alerttext.Fold(w) != "" && !strings.ContainsFunc(w, unicode.IsSpace), fmt.Sprintf("hide_words[%d]", i), "%q is not one word; write each word on its own", w)
 	}
 	return errors.Join(f...)
 }
@@ -219,8 +221,8 @@ func (l *Look) check(f *faults) {
 	first := map[string]string{}
 	for _, word := range slices.Sorted(maps.Keys(l.Pictures)) {
 		key, file := "pictures."+word, l.Pictures[word]
-		f.want(len(words(word)) > 0, key, "%q has no letter; use a word of the title", word)
-		same := strings.Join(words(word), " ")
+		f.want(len(alerttext.Words(word)) > 0, key, "%q has no letter; use a word of the title", word)
+		same := strings.Join(alerttext.Words(word), " ")
 		f.want(same == "" || first[same] == "", key, "is the same word as %q; keep one of the two", first[same])
 		first[same] = word
 		f.want(isFile(file), key, "%q is not the name of a file; put it in the overlay's folder and write only its name", file)

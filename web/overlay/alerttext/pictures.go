@@ -1,4 +1,4 @@
-package overlay
+package alerttext
 
 import "strings"
 
@@ -8,8 +8,14 @@ const (
 	defaultWord  = "default"
 )
 
-// pictures finds the picture of a treat by the words of its title.
-type pictures struct{ files, emojis table }
+// Picture is what stands for a treat: an emoji, and instead of it a file in the overlay's folder if there is one.
+type Picture struct {
+	Emoji string `json:"picture"`
+	File  string `json:"picture_file,omitempty"`
+}
+
+// Pictures finds the picture of a treat by the words of its title.
+type Pictures struct{ files, emojis table }
 
 // table has pictures by a word or several words, folded.
 type table struct {
@@ -18,22 +24,23 @@ type table struct {
 }
 
 func (t *table) add(text, picture string) {
-	all := words(text)
+	all := Words(text)
 	t.pictures[strings.Join(all, " ")] = picture
 	t.longest = max(t.longest, len(all))
 }
 
-func newPictures(files map[string]string) pictures {
-	p := pictures{table{pictures: make(map[string]string, len(files))}, emojis()}
+// NewPictures returns the pictures with files for some words. The word default has the file for all others.
+func NewPictures(files map[string]string) Pictures {
+	p := Pictures{table{pictures: make(map[string]string, len(files))}, emojis()}
 	for word, file := range files {
 		p.files.add(word, file)
 	}
 	return p
 }
 
-// of returns the picture for a title. The last known word wins, as in "chocolate cake", and several words win over one.
-func (p pictures) of(title string) Picture {
-	all := words(title)
+// Of returns the picture for a title. The last known word wins, as in "chocolate cake", and several words win over one.
+func (p Pictures) Of(title string) Picture {
+	all := Words(title)
 	emoji := p.emojis.search(all)
 	if emoji == "" {
 		emoji = defaultEmoji

@@ -1,4 +1,6 @@
-package overlay
+// Package alerttext makes the texts of viewers fit for the screen, and finds pictures for what they send. It knows nothing of alerts: what is cut to
+// which length, and which words are hidden, is up to its caller.
+package alerttext
 
 import (
 	"cmp"
@@ -14,16 +16,8 @@ import (
 	"github.com/treatrelay/relay/internal/displaytext"
 )
 
-// How many graphemes of each text are shown, and lines of a message.
-const (
-	maxName    = 80
-	maxTitle   = 80
-	maxMessage = 300
-	maxLines   = 6
-)
-
-// clamp returns at most limit graphemes of a text, with an ellipsis if it is cut.
-func clamp(text string, limit int) string {
+// Clamp returns at most limit graphemes of a text, with an ellipsis if it is cut.
+func Clamp(text string, limit int) string {
 	end, kept := 0, 0
 	for rest, state, n := text, -1, 0; rest != ""; n++ {
 		if n == limit {
@@ -37,16 +31,17 @@ func clamp(text string, limit int) string {
 	return text
 }
 
-// hidden replaces words by asterisks.
-type hidden struct {
+// Hidden replaces words by asterisks.
+type Hidden struct {
 	words   map[string]bool // of letters and digits alone, folded
 	symbols []string        // with other characters, such as c++, folded
 }
 
-func newHidden(list []string) hidden {
-	h := hidden{words: make(map[string]bool, len(list))}
+// NewHidden returns what hides the words of a list, in any case. A word has no spaces.
+func NewHidden(list []string) Hidden {
+	h := Hidden{words: make(map[string]bool, len(list))}
 	for _, w := range list {
-		switch folded := fold(w); {
+		switch folded := Fold(w); {
 		case folded == "":
 		case strings.ContainsFunc(folded, func(r rune) bool { return !isWord(r) }):
 			h.symbols = append(h.symbols, folded)
@@ -59,11 +54,11 @@ func newHidden(list []string) hidden {
 }
 
 // in returns the text without the hidden words.
-func (h hidden) in(text string) string { return h.withoutWords(h.withoutSymbols(text)) }
+func (h Hidden) in(text string) string { return h.withoutWords(h.withoutSymbols(text)) }
 
 // withoutSymbols replaces the words with symbols, where no letter or digit is next to them.
-func (h hidden) withoutSymbols(text string) string {
-	folded := fold(text)
+func (h Hidden) withoutSymbols(text string) string {
+	folded := Fold(text)
 	found := slices.DeleteFunc(slices.Clone(h.symbols), func(w string) bool { return !strings.Contains(folded, w) })
 	if len(found) == 0 {
 		return text
@@ -103,7 +98,7 @@ func lengthIn(text, word string) int {
 			return at
 		}
 		var ok bool
-		if word, ok = strings.CutPrefix(word, fold(string(r))); !ok {
+		if word, ok = strings.CutPrefix(word, Fold(string(r))); !ok {
 			return 0
 		}
 	}
@@ -114,7 +109,7 @@ func lengthIn(text, word string) int {
 }
 
 // withoutWords replaces the words of letters and digits.
-func (h hidden) withoutWords(text string) string {
+func (h Hidden) withoutWords(text string) string {
 	if len(h.words) == 0 {
 		return text
 	}
@@ -133,7 +128,7 @@ func (h hidden) withoutWords(text string) string {
 			rest = rest[gap:]
 			continue
 		}
-		if h.has(fold(rest[:n])) {
+		if h.has(Fold(rest[:n])) {
 			b.WriteString(strings.Repeat("*", uniseg.GraphemeClusterCount(rest[:n])))
 		} else {
 			b.WriteString(rest[:n])
@@ -144,7 +139,7 @@ func (h hidden) withoutWords(text string) string {
 }
 
 // has reports whether a folded word is hidden. Where a script writes no spaces, a part of it is enough.
-func (h hidden) has(word string) bool {
+func (h Hidden) has(word string) bool {
 	if h.words[word] {
 		return true
 	}
@@ -156,11 +151,11 @@ func (h hidden) has(word string) bool {
 	return false
 }
 
-// words returns the words of a text, folded.
-func words(text string) []string {
+// Words returns the words of a text, folded.
+func Words(text string) []string {
 	all := strings.FieldsFunc(text, func(r rune) bool { return !isWord(r) })
 	for i, w := range all {
-		all[i] = fold(w)
+		all[i] = Fold(w)
 	}
 	return all
 }
@@ -168,7 +163,7 @@ func words(text string) []string {
 func isWord(r rune) bool { return unicode.In(r, unicode.L, unicode.M, unicode.N) }
 
 // fold makes spellings of a word equal: no case, no accents, no compatibility forms.
-func fold(word string) string {
+func Fold(word string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.Is(unicode.Mn, r) {
 			return -1
@@ -187,10 +182,10 @@ func unspaced(word string) bool {
 	return false
 }
 
-// clean makes a text of a viewer fit for the screen.
-func clean(text *string, limit, lines int, h hidden) string {
+// Clean makes a text of a viewer fit for the screen.
+func Clean(text *string, limit, lines int, h Hidden) string {
 	if text == nil {
 		return ""
 	}
-	return h.in(clamp(h.in(displaytext.Clean(*text, lines)), limit)) // again: a cut may make a hidden word of a longer one
+	return h.in(Clamp(h.in(displaytext.Clean(*text, lines)), limit)) // again: a cut may make a hidden word of a longer one
 }
