@@ -162,7 +162,7 @@ func Words(text string) []string {
 
 func isWord(r rune) bool { return unicode.In(r, unicode.L, unicode.M, unicode.N) }
 
-// fold makes spellings of a word equal: no case, no accents, no compatibility forms.
+// Fold makes spellings of a word equal: no case, no accents, no compatibility forms.
 func Fold(word string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.Is(unicode.Mn, r) {
