@@ -90,6 +90,7 @@ func TestSetupToDelivery(t *testing.T) {
 		t.Errorf("the webhook receives %s", line)
 	}
 	overlay.WaitFor(hasText("Real Ramen"))
+	page.Front()
 	page.WaitFor(`document.querySelector('.rows')?.innerText.includes('Real Ramen')`)
 	page.WaitFor("document.querySelector('.account')?.innerText.includes('Connected')")
 	p.stop()

@@ -258,6 +258,14 @@ func (b *Tab) Reload() {
 	run(b, chromedp.Reload())
 }
 
+// Front brings the tab to the front, so that its page is visible: a tab that it has opened may have hidden it.
+func (b *Tab) Front() {
+	b.t.Helper()
+	if _, err := chromedp.Call(b.ctx, page.BringToFront, cdp.Empty{}); err != nil {
+		b.t.Fatalf("bring a tab to the front: %v", err)
+	}
+}
+
 // Crash kills the process of the page, and closes the tab.
 func (b *Tab) Crash() {
 	b.t.Helper()

@@ -152,7 +152,7 @@ export const pauseFor = (ms) => new Promise((resolve) => { setTimeout(resolve, m
  * follow receives the events that relay journals, with no gap: after a lost connection it goes on where it was. It returns when the signal comes, when
  * the session has ended, or when nothing arrived for so long that reading all that was missed would take longer than beginning again.
  * @param {object} options
- * @param {number} options.after  the number of the last event that is known; 0: begin with what comes from now on
+ * @param {number} options.after  the number of the last event that is known; negative: begin with what comes from now on
  * @param {(events: {number: number, event: import('./types.js').CloudEvent}[]) => void} options.onEvents
  * @param {(connected: boolean) => void} options.onState
  * @param {AbortSignal} options.signal
@@ -165,7 +165,7 @@ export async function follow({ after, onEvents, onState, signal }) {
     let watchdog = setTimeout(() => silence.abort(), SILENCE);
     try {
       /** @type {Record<string, string>} */
-      const headers = after > 0 ? { 'Last-Event-ID': String(after) } : {};
+      const headers = after >= 0 ? { 'Last-Event-ID': String(after) } : {};
       const response = await send('GET', 'events', { headers, signal: AbortSignal.any([signal, silence.signal]) });
       onState(true);
       const parser = new EventParser();

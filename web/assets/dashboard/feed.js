@@ -32,7 +32,7 @@ export class Feed extends Store {
   #channel;
   /** @type {News[]|undefined} what came while treats are loaded */
   #late;
-  #after = 0;
+  #after = -1; // negative: no treat was loaded yet
   /** @type {AbortSignal|undefined} of the run that has the stream */
   #receiver;
   #connected = false;
@@ -128,7 +128,7 @@ export class Feed extends Store {
     try {
       const newest = await lines('history', { newest: AT_FIRST, type: TREAT }, { signal });
       if (newest.length === AT_FIRST && newest[0].number > this.#after) this.ring.clear(); // treats between are missing
-      this.#add(newest.map(({ number, event }) => ({ number, event: brief(event) })), 0);
+      this.#add(newest.map(({ number, event }) => ({ number, event: brief(event) })), 0); // none: all that come are new
     } catch {
       if (!signal.aborted) await pauseFor(RETRY); // and it goes on with what comes from now on
     }
