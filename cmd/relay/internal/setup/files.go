@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/treatrelay/relay/auth/advice"
 	"github.com/treatrelay/relay/cmd/relay/internal/config"
@@ -18,7 +19,7 @@ import (
 func Needed(path string) bool {
 	info, err := os.Lstat(path)
 	if err != nil {
-		return errors.Is(err, fs.ErrNotExist)
+		return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
 	}
 	if !info.Mode().IsRegular() || info.Size() > maxBlank {
 		return false
@@ -71,6 +72,36 @@ func (s *Setup) writeConfig(text string) (undo func() error, err error) {
 	return func() error { return atomicfile.Write(s.Path, old) }, atomicfile.Write(s.Path, []byte(text))
 }
 
+func inTheWay(path string) error {
+	return &advice.Error{Err: fmt.Errorf("%s exists already, and may be in use", path), Fix: advice.Do("move it away")}
+}
+
+// obstacle returns why [Setup.write] would fail, as far as that can be known before: people should not learn it after the last step.
+func (s *Setup) obstacle(secrets []secretFile) error {
+	dir := filepath.Dir(s.Path)
+	if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
+		return nil // write makes it
+	}
+	f, err := os.CreateTemp(dir, ".relay-setup-*")
+	if err != nil {
+		return &advice.Error{Err: fmt.Errorf("nothing can be written to the folder of the configuration: %w", err), Fix: advice.Do("make it writable, or start relay dashboard in another folder")}
+	}
+	if err := errors.Join(f.Close(), os.Remove(f.Name())); err != nil {
+		return fmt.Errorf("try to write to the folder of the configuration: %w", err)
+	}
+	for _, file := range secrets {
+		if path := filepath.Join(dir, file.name); exists(path) {
+			return inTheWay(path)
+		}
+	}
+	return nil
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
 // write writes the files with the secrets, and then the configuration, each for the user only. It replaces none. On an error it leaves none behind.
 func (s *Setup) write(text string, secrets []secretFile) (err error) {
 	var made []string
@@ -95,7 +126,7 @@ func (s *Setup) write(text string, secrets []secretFile) (err error) {
 	for _, file := range secrets {
 		path := filepath.Join(dir, file.name)
 		if err := add(path, file.content.Reveal()+"\n"); errors.Is(err, fs.ErrExist) {
-			return &advice.Error{Err: fmt.Errorf("%s exists already, and may be in use", path), Fix: advice.Do("move it away")}
+			return inTheWay(path)
 		} else if err != nil {
 			return err
 		}

@@ -147,7 +147,7 @@ func (s *Setup) use(order api.SetupRequest) (result api.SetupResult, err error) 
 	}
 	result = api.SetupResult{Path: s.Path, Text: s.comments() + f.answers.Text(filepath.Base(s.Path)), Files: f.names()}
 	if order.Check {
-		return result, nil
+		return result, s.obstacle(f.files)
 	}
 	if err := s.write(result.Text, f.files); err != nil {
 		return api.SetupResult{}, err

@@ -215,6 +215,11 @@ func TestNeverReplaces(t *testing.T) {
 			t.Fatal(err)
 		}
 		var p api.Problem
+		check := everything()
+		check.Check = true
+		if code := w.post(check, &p); code < 400 || !strings.Contains(p.Detail, path) {
+			t.Errorf("%s: the check before answers %d: %s", name, code, w.said)
+		}
 		code := w.post(everything(), &p)
 		if code < 400 || !strings.Contains(p.Detail, path) || p.Fix == "" {
 			t.Errorf("%s: it answers %d: %s", name, code, w.said)
@@ -223,6 +228,20 @@ func TestNeverReplaces(t *testing.T) {
 			t.Errorf("%s is %q, %v; the folder has %v", name, text, err, w.files())
 		}
 		w.noSecrets()
+	}
+}
+
+// A folder that cannot be written to is known before the last step.
+func TestFolderThatCannotBeWritten(t *testing.T) {
+	w := newWorld(t, config.DefaultHTTPListen)
+	if err := os.WriteFile(filepath.Dir(w.path), []byte("a file, no folder"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	check := valid()
+	check.Check = true
+	var p api.Problem
+	if code := w.post(check, &p); code < 400 || !strings.Contains(p.Detail, "folder of the configuration") || p.Fix == "" {
+		t.Errorf("it answers %d: %s", code, w.said)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/internal/problem"
@@ -103,6 +104,33 @@ func TestAnswerCutOff(t *testing.T) {
 	if n != 1 || !errors.Is(last, api.ErrLost) {
 		t.Errorf("%d events, error %v", n, last)
 	}
+}
+
+// Nothing is journaled as a test that no relay would have made.
+func TestWrongTests(t *testing.T) {
+	eachWay(t, true, func(r *rig) {
+		for what, change := range map[string]func(*pipeline.Event){
+			"no test":           func(e *pipeline.Event) { e.Origin = pipeline.OriginLive },
+			"the ID of a treat": func(e *pipeline.Event) { e.ID = pipeline.TreatIDPrefix + "1" },
+			"an ID with marks":  func(e *pipeline.Event) { e.ID = intake.TestIDPrefix + "1<b>" },
+			"an ID with dots":   func(e *pipeline.Event) { e.ID = intake.TestIDPrefix + "../x" },
+			"only a prefix":     func(e *pipeline.Event) { e.ID = intake.TestIDPrefix },
+			"a long ID":         func(e *pipeline.Event) { e.ID = intake.TestIDPrefix + strings.Repeat("x", 101) },
+			"the year 9999":     func(e *pipeline.Event) { e.Time = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC) },
+		} {
+			e := stacktest.Event("a", pipeline.OriginTest, evening, 3)
+			e.ID = intake.TestIDPrefix + "1"
+			change(&e)
+			line, err := json.Marshal(&e)
+			r.must(err)
+			if err := r.client.PutTest(r.Context(), &api.TestRequest{Event: line}); !api.Is(err, api.ProblemUsage) {
+				r.Errorf("%s: error %v", what, err)
+			}
+		}
+		if o, err := r.client.Journal(r.Context()); err == nil && o.Last != 0 {
+			r.Errorf("the journal has %+v", o)
+		}
+	})
 }
 
 // What is for a sink that is not configured would reach nobody.

@@ -7,10 +7,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"reflect"
-	"strings"
+	"regexp"
 	"time"
 
 	"github.com/treatrelay/relay/auth/advice"
@@ -178,7 +179,12 @@ func body(w http.ResponseWriter, r *http.Request, into any) error {
 	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		return usage(fmt.Errorf("read the request: %s: want %s, not %s", wrong.Field, inWords(wrong.Type), wrong.Value))
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, io.EOF):
+		return usage(errors.New("the request has no body: send a JSON object"))
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return usage(errors.New("the body of the request ends too early: send a JSON object"))
+	case err != nil:
 		return usage(fmt.Errorf("read the request: %w", err))
 	}
 	return nil
@@ -272,6 +278,25 @@ func (s *server) trace(w http.ResponseWriter, r *http.Request) error {
 	return answer(w, v)
 }
 
+// testID is the form of the ID of a test event.
+var testID = regexp.MustCompile("^" + intake.TestIDPrefix + "[0-9A-Za-z_-]{1,100}$")
+
+// testAhead is how far the time of a test may be ahead of relay's clock, which may be that of another machine.
+const testAhead = 24 * time.Hour
+
+// checkTest checks that an event is a test, and one that relay itself could have made.
+func (s *server) checkTest(e *pipeline.Event) error {
+	switch {
+	case e.Origin != pipeline.OriginTest:
+		return usage(fmt.Errorf("event %.100q has the origin %.20q: only test events may be put into the journal", e.ID, e.Origin))
+	case !testID.MatchString(e.ID):
+		return usage(fmt.Errorf("%.100q is no ID of a test event: use %s and up to 100 letters, digits, '_' or '-'", e.ID, intake.TestIDPrefix))
+	case e.Time.After(time.Now().Add(testAhead)):
+		return usage(fmt.Errorf("the time of event %s, %s, is in the future", e.ID, e.Time.Format(time.RFC3339)))
+	}
+	return s.checkAccounts([]string{e.Data.Account})
+}
+
 func (s *server) putTest(w http.ResponseWriter, r *http.Request) error {
 	var order api.TestRequest
 	if err := body(w, r, &order); err != nil {
@@ -281,8 +306,8 @@ func (s *server) putTest(w http.ResponseWriter, r *http.Request) error {
 	if err := json.Unmarshal(order.Event, &e); err != nil {
 		return usage(fmt.Errorf("read the event: %w", err))
 	}
-	if e.Origin != pipeline.OriginTest || !strings.HasPrefix(e.ID, intake.TestIDPrefix) {
-		return usage(fmt.Errorf("event %s has the origin %q: only test events may be put into the journal", e.ID, e.Origin))
+	if err := s.checkTest(&e); err != nil {
+		return err
 	}
 	if err := s.checkSink(order.Sink); err != nil {
 		return err
