@@ -58,3 +58,6 @@ func (s store) Put(ctx context.Context, key string, value []byte) error {
 	_, err := s.state.Put(ctx, key, value, journal.AnyRevision)
 	return err
 }
+
+// Delete implements [overlay.Store].
+func (s store) Delete(ctx context.Context, key string) error { return s.state.Delete(ctx, key) }

@@ -52,6 +52,8 @@ type Store interface {
 	Get(ctx context.Context, key string) ([]byte, error)
 	// Put stores a value. It is durable when Put returns.
 	Put(ctx context.Context, key string, value []byte) error
+	// Delete removes a key. It returns nil if there is none.
+	Delete(ctx context.Context, key string) error
 }
 
 // Config has what all overlays of a relay share.

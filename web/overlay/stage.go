@@ -54,9 +54,10 @@ type screen struct {
 
 // disk tells which changes are saved.
 type disk struct {
-	version uint64     // rises with each change of saved
-	written uint64     // the version that was saved last
-	saving  sync.Mutex // held while one is saved
+	version   uint64     // rises with each change of saved
+	written   uint64     // the version that was saved last
+	saving    sync.Mutex // held while one is saved
+	forgotten bool       // nothing is saved any more; guarded by saving
 }
 
 // saved is the part of a stage that survives a restart.
@@ -241,6 +242,9 @@ func (s *Stage) save(ctx context.Context) error {
 	s.mu.Unlock()
 	s.saving.Lock()
 	defer s.saving.Unlock()
+	if s.forgotten {
+		return nil
+	}
 	s.mu.Lock()
 	version, done := s.version, s.written >= wanted
 	data, err := json.Marshal(s.saved)

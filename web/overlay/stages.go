@@ -75,6 +75,34 @@ func (s *Stages) Replace(ctx context.Context, settings map[string]Settings) erro
 	return errors.Join(errs...)
 }
 
+// Remove removes an overlay with its keys, its counters and what waits, and closes its pages. If the error is not [ErrNoOverlay], it is gone only until
+// relay restarts. An overlay of the settings comes back with the next Replace.
+func (s *Stages) Remove(ctx context.Context, name string) error {
+	s.mu.Lock()
+	st := s.stages[name]
+	delete(s.stages, name)
+	s.mu.Unlock()
+	if st == nil {
+		return fmt.Errorf("overlay %.70q: %w", name, ErrNoOverlay)
+	}
+	st.saving.Lock()
+	st.forgotten = true // Run saves when it ends
+	st.saving.Unlock()
+	st.mu.Lock()
+	st.closePages()
+	st.mu.Unlock()
+	select {
+	case s.changed <- struct{}{}:
+	default:
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, saveTimeout, errSaving)
+	defer cancel()
+	if err := s.config.Store.Delete(ctx, st.key()); err != nil {
+		return fmt.Errorf("remove overlay %s: %w", name, err)
+	}
+	return nil
+}
+
 // Run runs every overlay until ctx ends, and returns when all have stopped.
 func (s *Stages) Run(ctx context.Context) {
 	type running struct {

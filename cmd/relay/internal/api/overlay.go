@@ -90,6 +90,12 @@ func (c *Client) RevokeOverlayKey(ctx context.Context, name, id string) error {
 	return err
 }
 
+// RemoveOverlay removes an overlay that is not in relay.yaml, with its keys.
+func (c *Client) RemoveOverlay(ctx context.Context, name string) error {
+	_, err := ask[struct{}](ctx, c, http.MethodDelete, "overlays/"+url.PathEscape(name), nil, nil)
+	return err
+}
+
 // OverlayActions are what can be done to an overlay without more words: the last part of the path of a request, see [Operations].
 func OverlayActions() []string {
 	return []string{"pause", "resume", "skip", "clear", "mute", "unmute", "reset-counter"}
@@ -136,6 +142,7 @@ func overlayOperations() []Operation {
 		{Method: get, Path: "/overlays", Summary: "The overlays", Answer: OverlayList{}, Role: Moderator},
 		{Method: post, Path: "/overlays/stop", Summary: "Take all alerts off the screen, until overlays/start", Role: Moderator},
 		{Method: post, Path: "/overlays/start", Summary: "Show alerts again", Role: Moderator},
+		{Method: http.MethodDelete, Path: "/overlays/{name}", Summary: "Remove an overlay that is not in relay.yaml, with its keys"},
 		{Method: post, Path: "/overlays/{name}/keys", Summary: "Make a key of an overlay, and the overlay if it does not exist", Request: KeyRequest{}, Answer: NewKey{}},
 		{Method: http.MethodDelete, Path: "/overlays/{name}/keys/{id}", Summary: "Revoke a key"},
 		{Method: post, Path: "/overlays/{name}/again", Summary: "Show a treat again", Request: ShowAgainRequest{}, Answer: Overlay{}, Role: Moderator},

@@ -3,6 +3,8 @@ package overlays
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -107,6 +109,20 @@ func (s *Service) Create(ctx context.Context, name string) (*overlay.Stage, erro
 		}
 	}
 	return s.Stage(name)
+}
+
+// ErrConfigured means that the configuration has the overlay.
+var ErrConfigured = errors.New("it is in the configuration")
+
+// Remove removes an overlay that the configuration does not have. The error is [ErrConfigured] if it has it.
+func (s *Service) Remove(ctx context.Context, name string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, ok := s.configured[name]; ok {
+		return fmt.Errorf("remove overlay %s: %w", name, ErrConfigured)
+	}
+	delete(s.settings, name)
+	return s.Stages.Remove(ctx, name)
 }
 
 // Handler serves the pages of the overlays below /api/v1/overlays.

@@ -20,6 +20,8 @@ type Overlays interface {
 	Stage(name string) (*overlay.Stage, error)
 	// Create returns an overlay, and creates it if there is none with the name.
 	Create(ctx context.Context, name string) (*overlay.Stage, error)
+	// Remove removes an overlay. The error is [overlays.ErrConfigured] if the configuration has it.
+	Remove(ctx context.Context, name string) error
 	Names() []string
 	Stopped() bool
 	Stop(ctx context.Context) error
@@ -127,6 +129,18 @@ func (s *server) revokeKey(w http.ResponseWriter, r *http.Request) error {
 	st, err := s.stage(r)
 	if err == nil {
 		err = st.RevokeKey(r.Context(), r.PathValue("id"))
+	}
+	if err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+func (s *server) removeOverlay(w http.ResponseWriter, r *http.Request) error {
+	all, err := s.Overlays(r.Context())
+	if err == nil {
+		err = all.Remove(r.Context(), r.PathValue("name"))
 	}
 	if err != nil {
 		return err
@@ -249,6 +263,7 @@ func (s *server) overlayHandlers() map[string]handler {
 		"GET /overlays":               s.overlays,
 		"POST /overlays/stop":         s.stopOverlays,
 		"POST /overlays/start":        s.startOverlays,
+		"DELETE /overlays/{name}":     s.removeOverlay,
 		"POST" + path + "keys":        s.newKey,
 		"DELETE" + path + "keys/{id}": s.revokeKey,
 		"POST" + path + "again":       s.onOverlay(s.showAgain),

@@ -17,6 +17,7 @@ import (
 	"github.com/treatrelay/relay/auth/advice"
 	"github.com/treatrelay/relay/cmd/relay/internal/api"
 	"github.com/treatrelay/relay/cmd/relay/internal/exit"
+	"github.com/treatrelay/relay/cmd/relay/internal/overlays"
 	"github.com/treatrelay/relay/cmd/relay/internal/text"
 	"github.com/treatrelay/relay/internal/problem"
 	"github.com/treatrelay/relay/pipeline"
@@ -141,6 +142,9 @@ func (s *server) problem(err error) *api.Problem {
 		p = api.NewProblem(http.StatusGone, api.ProblemEventGone, text.Line(err.Error()))
 	case errors.Is(err, overlay.ErrNoOverlay), errors.Is(err, overlay.ErrNoKey):
 		return api.NewProblem(http.StatusNotFound, api.ProblemNoOverlay, text.Line(err.Error())).WithFix(advice.Run("relay overlay list")).WithCode(exit.Usage)
+	case errors.Is(err, overlays.ErrConfigured):
+		return api.NewProblem(http.StatusConflict, api.ProblemConfigured, text.Line(err.Error())).
+			WithFix(advice.Do("take it out of relay.yaml, reload relay, and try again")).WithCode(exit.Usage)
 	case errors.Is(err, overlay.ErrNoTreat):
 		p = api.NewProblem(http.StatusNotFound, api.ProblemUnknownEvent, text.Line(err.Error()))
 	case errors.Is(err, overlay.ErrTooManyAsked), errors.Is(err, overlay.ErrLeftOut):

@@ -25,7 +25,7 @@ it lists the overlays.`,
 		Example: "  relay overlay\n  relay overlay new main\n  relay overlay test main",
 	}
 	completeListCmd(s, cmd)
-	cmd.AddCommand(newListCmd(s), newNewCmd(s), newFileCmd(s), newRevokeCmd(s), newTestCmd(s), newAgainCmd(s), newStopCmd(s), newStartCmd(s))
+	cmd.AddCommand(newListCmd(s), newNewCmd(s), newFileCmd(s), newRevokeCmd(s), newRemoveCmd(s), newTestCmd(s), newAgainCmd(s), newStopCmd(s), newStartCmd(s))
 	for _, c := range controls() {
 		cmd.AddCommand(newControlCmd(s, c))
 	}
