@@ -40,6 +40,13 @@ func TestDashboardDetails(t *testing.T) {
 	d.click("Close")
 	d.WaitFor(`((fetch('/api/v1/accounts/mystream/login').then((r) => r.json()).then((v) => { window.login = v.state; })), window.login === 'none')`)
 
+	d.show("overlays", "No overlays yet")
+	d.click("Make the overlay main")
+	d.click("Make the key")
+	d.WaitFor(hasText("/overlay/main#rok_"))
+	d.click("Done")
+	d.show("overlays", "all accounts, made")
+
 	d.WaitFor("(location.hash = '#/nothing', true)")
 	d.WaitFor("location.hash === '#/now' && document.querySelector('main h1')?.innerText === 'Now'")
 	for _, view := range []string{"history?origin=strange", "attempts?outcome=strange"} {

@@ -30,7 +30,7 @@ export function DigestPage({ route: { argument: id } }) {
       <div class="stack">
         <${Summary} digest=${data.digest} />
         <section class="card" aria-labelledby="treats-title"><header><h2 id="treats-title">Treats in it</h2></header>
-          <${TreatTable} items=${data.treats} /></section>
+          <${TreatTable} items=${data.treats} oneAccount /></section>
       </div>
       <div class="stack">${data.trace && html`<${Way} trace=${data.trace} />`}</div></div>`}`;
 }

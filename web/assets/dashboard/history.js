@@ -49,19 +49,19 @@ export function History({ route: { query } }) {
     </section>`;
 }
 
-/** TreatTable lists treats. @param {{items: import('./types.js').HistoryItem[], busy?: boolean}} props */
-export function TreatTable({ items, busy }) {
+/** TreatTable lists treats, with oneAccount all of the same and of the same origin. @param {{items: import('./types.js').HistoryItem[], busy?: boolean, oneAccount?: boolean}} props */
+export function TreatTable({ items, busy, oneAccount }) {
   return html`<div class="table"><table class="fold" aria-busy=${busy}><thead><tr><th scope="col">Sent</th><th scope="col">From</th>
-    <th scope="col">Treat</th><th scope="col">Message</th><th scope="col">Account</th></tr></thead>
-    <tbody>${items.map((i) => html`<${Row} key=${i.number} item=${i} />`)}</tbody></table></div>`;
+    <th scope="col">Treat</th><th scope="col">Message</th>${!oneAccount && html`<th scope="col">Account</th>`}</tr></thead>
+    <tbody>${items.map((i) => html`<${Row} key=${i.number} item=${i} oneAccount=${oneAccount} />`)}</tbody></table></div>`;
 }
 
-/** Row is one treat. @param {{item: import('./types.js').HistoryItem}} props */
-function Row({ item }) {
+/** Row is one treat. @param {{item: import('./types.js').HistoryItem, oneAccount?: boolean}} props */
+function Row({ item, oneAccount }) {
   const { sender, title, message } = item.event.data;
   return html`<tr><td class="nowrap"><a href=${routeTo('event', item.id)}><${When} time=${item.time} /></a></td>
     <td class="name"><div class="clamp">${sender ? html`<strong><${Text}>${sender}</${Text}>
       </strong>` : html`<span class="dim">Anonymous</span>`}</div></td><td class="name"><div class="clamp"><${Text}>${title}</${Text}></div></td>
     <td class="text"><div class="clamp"><${Text}>${message}</${Text}></div></td>
-      <td class="nowrap dim">${item.account} <${Origin} origin=${item.origin} /></td></tr>`;
+      ${!oneAccount && html`<td class="nowrap dim">${item.account} <${Origin} origin=${item.origin} /></td>`}</tr>`;
 }

@@ -25,16 +25,16 @@ export function Keys({ overlay: o, role }) {
       <span class="dim">${k.account || 'all accounts'}, made <${Ago} time=${k.created} /></span>
         <span class="end"><${Button} kind="small plain" label=${`Revoke the key ${k.id}`} onClick=${() => revoke(k.id)}>Revoke</${Button}></span>
         </li>`)}</ul>`}
-    ${adding && html`<${NewKey} name=${o.name} path=${path} onClose=${() => setAdding(false)} />`}</section>`;
+    ${adding && html`<${NewKey} name=${o.name} onClose=${() => setAdding(false)} />`}</section>`;
 }
 
-/** NewKey makes a key and shows its address once. @param {{name: string, path: string, onClose: () => void}} props */
-function NewKey({ name, path, onClose }) {
+/** NewKey makes a key, and the overlay if it does not exist, and shows its address once. @param {{name: string, onClose: () => void}} props */
+export function NewKey({ name, onClose }) {
   const names = useNames();
   const [account, setAccount] = useState('');
   const [made, setMade] = useState(/** @type {{url: string, warning?: string}|null} */ (null));
   const make = async () => {
-    setMade(await change('POST', path, { account }));
+    setMade(await change('POST', `overlays/${part(name)}/keys`, { account }));
     await overlays.refresh();
   };
   return html`<${Dialog} title=${`New key for ${name}`} onClose=${onClose}>

@@ -5,7 +5,7 @@ import { change, part } from './api.js';
 import { overlays } from './data.js';
 import { browserOf, number, plural } from './format.js';
 import { Icon } from './icons.js';
-import { Keys } from './overlaykeys.js';
+import { Keys, NewKey } from './overlaykeys.js';
 import { Placement } from './placement.js';
 import { preview } from './preview.js';
 import { useStore } from './store.js';
@@ -20,6 +20,7 @@ async function control(name, verb, body) {
 /** Overlays lists the overlays. @param {{role: string}} props */
 export function Overlays({ role }) {
   const { data, error } = useStore(overlays);
+  const [making, setMaking] = useState(false);
   const first = data?.overlays[0]?.name ?? '';
   useStore(preview);
   useEffect(() => { if (first !== '') preview.begins(first); }, [first]);
@@ -33,8 +34,10 @@ export function Overlays({ role }) {
     ${error && !error.offline && html`<${Failure} error=${error} retry=${() => overlays.refresh()} />`}
     ${!data && !error && html`<${Loading} rows=${4} />`}
     ${data?.overlays.length === 0 && html`<section class="card">
-      <${Empty} icon="overlays" title="No overlays yet">Add one under overlays in relay.yaml, or make one with this command:<br />
-      <${Command} text="relay overlay new main" /></${Empty}></section>`}
+      <${Empty} icon="overlays" title="No overlays yet">Add one under overlays in relay.yaml, or make one
+        ${role === 'owner' ? html`here:<br /><${Button} kind="primary" onClick=${() => setMaking(true)}>Make the overlay main</${Button}>`
+          : html`with this command:<br /><${Command} text="relay overlay new main" />`}</${Empty}></section>`}
+    ${making && html`<${NewKey} name="main" onClose=${() => setMaking(false)} />`}
     ${data?.overlays.map((o) => html`<${Overlay} key=${o.name} overlay=${o} role=${role} />`)}`;
 }
 
