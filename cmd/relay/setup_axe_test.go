@@ -100,7 +100,7 @@ func (d dashboard) fillSetup(t *testing.T, folder *emptyFolder, hook string, at 
 	next()
 	d.WaitFor(hasText("readable by you only"))
 	at("review")
-	if err := os.WriteFile(folder.config(), nil, 0o600); err != nil {
+	if err := os.WriteFile(folder.config(), []byte("accounts: {}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	d.WaitFor(press("button", "Write the file"))

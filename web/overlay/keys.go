@@ -71,6 +71,10 @@ func (s *Stage) RevokeKey(ctx context.Context, id string) error {
 		if found = len(kept) < len(s.saved.Keys); found {
 			s.saved.Keys = kept
 			s.closePages()
+			if len(kept) == 0 { // no page can come back with the alert
+				s.withdraw()
+				s.turn = nil
+			}
 		}
 	})
 	switch {

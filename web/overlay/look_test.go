@@ -119,7 +119,10 @@ func TestParametersAndLocale(t *testing.T) {
 	s := newSite(t, func(c *overlay.Settings) { c.MergeAfter, c.Locale = 3, "de" })
 	plain := s.page("", webtest.Options{})
 	tab := s.page("theme=night&layout=50,40,40,50,right&volume=7&widget=alerts,counter", webtest.Options{})
+	must(t, s.stage.Pause(t.Context()))
 	s.put(14, 0)
+	s.until("all wait", func() bool { return s.stage.State().Waiting == 14 })
+	must(t, s.stage.Resume(t.Context()))
 	tab.WaitFor(field("more") + ` === "und 10 weitere Treats"`)
 	plain.WaitFor(field("overline") + ` === "Neuer Treat"`)
 	for expression, want := range map[string]string{

@@ -148,7 +148,7 @@ func (t *tail) follow(ctx context.Context, c *api.Client) error {
 		}
 		return nil
 	})
-	if _, failed := errors.AsType[*printError](err); failed || err == nil {
+	if _, failed := errors.AsType[*printError](err); failed || err == nil || api.Is(err, api.ProblemNoAccount) {
 		return err
 	}
 	return &lostError{exit.With(exit.Unavailable, err)}
