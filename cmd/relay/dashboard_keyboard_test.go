@@ -205,6 +205,7 @@ func TestDashboardKeys(t *testing.T) {
 
 	d.show("overlays", "Preview")
 	place := func() string { return d.Text("document.querySelector('.numbers input').value") }
+	d.WaitFor("document.querySelector('.numbers input')")
 	before := place()
 	d.reaches(t, "document.activeElement.classList.contains('frame-box')")
 	d.Press(strings.Repeat(webtest.KeyRight, 3))

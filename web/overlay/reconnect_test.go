@@ -28,12 +28,11 @@ func TestReconnectDuringAnAlert(t *testing.T) {
 		w.put(2, 0)
 		wait(time.Second)
 		turn := w.showings()[0].Turn
-		key, k, err := st.NewKey(t.Context(), "")
+		_, _, err := st.NewKey(t.Context(), "")
 		must(t, err)
-		if key.Reveal() == "" {
-			t.Fatal("there is no key")
-		}
-		must(t, st.RevokeKey(t.Context(), k.ID)) // of another page
+		_, other, err := st.NewKey(t.Context(), "")
+		must(t, err)
+		must(t, st.RevokeKey(t.Context(), other.ID))
 		preview.close()
 		wait(time.Second)
 		if s := st.State(); s.Showing == nil || s.Waiting != 1 {
@@ -178,4 +177,26 @@ func TestAlertOnAPageThatConnectsAgain(t *testing.T) {
 	tab.WaitFor(`document.getElementById('box').innerText.includes('t000001')`) // it cannot know
 	s.serve()
 	tab.WaitFor(`document.getElementById('box').childElementCount === 0`)
+}
+
+// Without any key no page can come back, so the turn is over.
+func TestLastKeyRevokedDuringAnAlert(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		st := w.run(func(s *overlay.Settings) { s.MinTime, s.MaxTime = 30*time.Second, 30*time.Second })
+		_, key, err := st.NewKey(t.Context(), "")
+		must(t, err)
+		page := w.open(st, overlay.PageRequest{ID: "p"}, nil)
+		wait(time.Second)
+		w.put(1, 0)
+		wait(time.Second)
+		if st.State().Showing == nil {
+			t.Fatal("nothing is shown")
+		}
+		must(t, st.RevokeKey(t.Context(), key.ID))
+		if s := st.State(); s.Showing != nil || len(s.Pages) != 0 {
+			t.Errorf("it still shows %+v on %d pages", s.Showing, len(s.Pages))
+		}
+		<-page.done
+		wait(time.Minute)
+	})
 }
