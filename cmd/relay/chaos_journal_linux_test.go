@@ -54,6 +54,7 @@ func (c *chaos) journalFaults(longest time.Duration) []*fault {
 func (c *chaos) stopRelay() {
 	c.t.Helper()
 	c.watch()
+	c.awaitSignals()
 	c.relay.signal(syscall.SIGTERM)
 	if code := c.relay.exit(); code != exit.OK {
 		c.t.Errorf("exit code %d after SIGTERM:\n%s", code, lastLine(c.relay))

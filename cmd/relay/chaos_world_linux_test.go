@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -140,6 +142,24 @@ func (c *chaos) startRelay() {
 
 // awaitUp waits until a relay that was just started has all that it needs to start.
 func (c *chaos) awaitUp() { c.relay.err.find(c.t, "relay runs") }
+
+// awaitSignals waits until a relay that was just started handles SIGTERM. Before that, the signal ends a process at once.
+func (c *chaos) awaitSignals() {
+	c.t.Helper()
+	eventually(c.t, func() error {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", c.relay.cmd.Process.Pid))
+		if err != nil {
+			return err
+		}
+		_, rest, _ := strings.Cut(string(text), "SigCgt:")
+		line, _, _ := strings.Cut(rest, "\n")
+		caught, err := strconv.ParseUint(strings.TrimSpace(line), 16, 64)
+		if err == nil && caught&(1<<(syscall.SIGTERM-1)) == 0 {
+			err = errors.New("relay does not handle SIGTERM yet")
+		}
+		return err
+	})
+}
 
 // killRelay ends relay as a power cut does.
 func (c *chaos) killRelay() {
