@@ -68,10 +68,7 @@ func (s *Stages) Replace(ctx context.Context, settings map[string]Settings) erro
 			delete(s.stages, name)
 		}
 	}
-	select {
-	case s.changed <- struct{}{}:
-	default:
-	}
+	s.signal()
 	return errors.Join(errs...)
 }
 
@@ -91,16 +88,21 @@ func (s *Stages) Remove(ctx context.Context, name string) error {
 	st.mu.Lock()
 	st.closePages()
 	st.mu.Unlock()
-	select {
-	case s.changed <- struct{}{}:
-	default:
-	}
+	s.signal()
 	ctx, cancel := context.WithTimeoutCause(ctx, saveTimeout, errSaving)
 	defer cancel()
 	if err := s.config.Store.Delete(ctx, st.key()); err != nil {
 		return fmt.Errorf("remove overlay %s: %w", name, err)
 	}
 	return nil
+}
+
+// signal tells Run that the set of stages has changed.
+func (s *Stages) signal() {
+	select {
+	case s.changed <- struct{}{}:
+	default:
+	}
 }
 
 // Run runs every overlay until ctx ends, and returns when all have stopped.
