@@ -18,21 +18,7 @@ import (
 
 // A moderator sees what happens and controls the overlays, and can do nothing else, not even past the page.
 func TestDashboardOfModerator(t *testing.T) {
-	browser := webtest.Start(t)
-	w := newWorld(t, simulatedRealtime)
-	w.pages()
-	w.configure(func(s *settings) { s.Overlays = map[string]overlaySettings{"main": quickOverlay()} })
-	w.login()
-	w.bot.refuses(title(1))
-	p := w.start()
-	w.connected()
-	w.live.emit(0, 3)
-	eventually(t, func() error {
-		if s := w.status("bot"); s.DeadLetters != 1 {
-			return fmt.Errorf("%d dead letters, want 1", s.DeadLetters)
-		}
-		return nil
-	})
+	browser, w, p := startEvening(t, 3, 1)
 	d := w.openDashboard(browser, api.Moderator, webtest.Options{Width: 1440, Height: 1000})
 	d.WaitFor(hasText(title(2)))
 	var views []string

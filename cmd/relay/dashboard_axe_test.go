@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -71,21 +70,7 @@ func looks() (all []look) {
 // Every view passes axe-core in light and dark, on a desktop and on a phone.
 func TestDashboardIsAccessible(t *testing.T) {
 	axe := axeScript(t)
-	browser := webtest.Start(t)
-	w := newWorld(t, simulatedRealtime)
-	w.pages()
-	w.configure(func(s *settings) { s.Overlays = map[string]overlaySettings{"main": quickOverlay()} })
-	w.login()
-	w.bot.refuses(title(1), title(3))
-	p := w.start()
-	w.connected()
-	w.live.emit(0, 5)
-	eventually(t, func() error {
-		if s := w.status("bot"); s.DeadLetters != 2 {
-			return fmt.Errorf("%d dead letters, want 2", s.DeadLetters)
-		}
-		return nil
-	})
+	browser, w, p := startEvening(t, 5, 1, 3)
 	event := "event/" + w.deadLetters()[0].ID
 	texts := map[string]string{
 		"now": title(4), "overlays": "Preview", "history": title(4), "deadletters": title(3), "attempts": "Accepted", "digests": "No digests", "test": "Nothing sent yet", "config": "sinks:", event: "Its way through relay",

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -110,21 +109,7 @@ func (d dashboard) walk(t *testing.T, where string) {
 
 // Every view is reached and used with the keyboard alone: each control is a stop, in the order of the page, with a focus that can be seen.
 func TestDashboardByKeyboard(t *testing.T) {
-	browser := webtest.Start(t)
-	w := newWorld(t, simulatedRealtime)
-	w.pages()
-	w.configure(func(s *settings) { s.Overlays = map[string]overlaySettings{"main": quickOverlay()} })
-	w.login()
-	w.bot.refuses(title(1), title(3))
-	p := w.start()
-	w.connected()
-	w.live.emit(0, 5)
-	eventually(t, func() error {
-		if s := w.status("bot"); s.DeadLetters != 2 {
-			return fmt.Errorf("%d dead letters, want 2", s.DeadLetters)
-		}
-		return nil
-	})
+	browser, w, p := startEvening(t, 5, 1, 3)
 	texts := [][2]string{
 		{"now", title(4)},
 		{"overlays", "Preview"},
@@ -151,21 +136,7 @@ func TestDashboardByKeyboard(t *testing.T) {
 
 // Dialogs keep the focus until they close, and give it back; the menu of a phone, the skip link and the box of an overlay work with keys.
 func TestDashboardKeys(t *testing.T) {
-	browser := webtest.Start(t)
-	w := newWorld(t, simulatedRealtime)
-	w.pages()
-	w.configure(func(s *settings) { s.Overlays = map[string]overlaySettings{"main": quickOverlay()} })
-	w.login()
-	w.bot.refuses(title(1))
-	p := w.start()
-	w.connected()
-	w.live.emit(0, 3)
-	eventually(t, func() error {
-		if s := w.status("bot"); s.DeadLetters != 1 {
-			return fmt.Errorf("%d dead letters, want 1", s.DeadLetters)
-		}
-		return nil
-	})
+	browser, w, p := startEvening(t, 3, 1)
 	d := w.openDashboard(browser, api.Owner, webtest.Options{Width: 1280, Height: 900, Reduced: true, Script: keyboardScript})
 	d.Press(webtest.KeyTab)
 	d.WaitFor(focusOn("Skip to the content"))

@@ -37,6 +37,31 @@ func (w *world) openDashboard(b *webtest.Browser, role api.Role, o webtest.Optio
 	return d
 }
 
+// startEvening starts a relay with an overlay, and waits until it has received that many treats, of which the bot has refused some for good.
+func startEvening(t *testing.T, treats int, refused ...int) (*webtest.Browser, *world, *process) {
+	t.Helper()
+	browser := webtest.Start(t)
+	w := newWorld(t, simulatedRealtime)
+	w.pages()
+	w.configure(func(s *settings) { s.Overlays = map[string]overlaySettings{"main": quickOverlay()} })
+	w.login()
+	titles := make([]string, len(refused))
+	for i, n := range refused {
+		titles[i] = title(n)
+	}
+	w.bot.refuses(titles...)
+	p := w.start()
+	w.connected()
+	w.live.emit(0, treats)
+	eventually(t, func() error {
+		if s := w.status("bot"); s.DeadLetters != uint64(len(refused)) {
+			return fmt.Errorf("%d dead letters, want %d", s.DeadLetters, len(refused))
+		}
+		return nil
+	})
+	return browser, w, p
+}
+
 // quoteJS returns a text as a literal of JavaScript.
 func quoteJS(text string) string {
 	quoted, _ := json.Marshal(text) //nolint:errchkjson // a string

@@ -135,21 +135,7 @@ func TestDashboardKeepsUp(t *testing.T) {
 
 // No view is wider than a phone.
 func TestDashboardFitsAPhone(t *testing.T) {
-	browser := webtest.Start(t)
-	w := newWorld(t, simulatedRealtime)
-	w.pages()
-	w.configure(func(s *settings) { s.Overlays = map[string]overlaySettings{"main": quickOverlay()} })
-	w.login()
-	w.bot.refuses(title(1))
-	p := w.start()
-	w.connected()
-	w.live.emit(0, 5)
-	eventually(t, func() error {
-		if s := w.status("bot"); s.DeadLetters != 1 {
-			return fmt.Errorf("%d dead letters, want 1", s.DeadLetters)
-		}
-		return nil
-	})
+	browser, w, p := startEvening(t, 5, 1)
 	for _, width := range []int64{320, 390} {
 		d := w.openDashboard(browser, api.Owner, webtest.Options{Width: width, Height: 700, Reduced: true})
 		for _, view := range [][2]string{
