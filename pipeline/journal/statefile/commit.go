@@ -192,7 +192,9 @@ func (p *statePlan) lookUp(tx *bbolt.Tx, key string) (stateRecord, []byte, error
 
 func (p *statePlan) apply(tx *bbolt.Tx) error {
 	bucket := tx.Bucket([]byte(bucketName))
-	err := bucket.Put([]byte(totalKey), p.total.encode())
+	// A commit leaves the pages of earlier ones in the file. The sequence, stored beside the number of the bucket's first
+	// page, shows that this number leads to the current pages.
+	err := errors.Join(bucket.SetSequence(p.total.revision), bucket.Put([]byte(totalKey), p.total.encode()))
 	for key, record := range p.records {
 		if record == nil {
 			err = errors.Join(err, bucket.Delete([]byte(key)))

@@ -2,6 +2,7 @@ package statefile
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -223,6 +224,40 @@ func TestStateDamageOfEveryBitThatSaysWhere(t *testing.T) {
 			if t.Failed() {
 				t.Fatalf("page %d, bit %d", page, at)
 			}
+		}
+	}
+}
+
+// The file has pages of earlier commits. None of them is taken for the current one.
+func TestStateDamageThatLeadsToAnotherPage(t *testing.T) {
+	origin := t.TempDir()
+	held := realisticState(t, origin)
+	content, err := os.ReadFile(filepath.Join(origin, fileName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := os.ReadFile(filepath.Join(origin, copyName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	scan := pageScan{file: bytes.NewReader(content), found: func([]byte, []byte) {}, bad: func(err error) { t.Error(err) }}
+	root, pages, err := scan.newestMeta()
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := int(root)*pageSize + pageHeader + pageElement + len(bucketName) // the number of the bucket's first page
+	now := binary.NativeEndian.Uint64(content[at:])
+	dir := filepath.Join(t.TempDir(), "state")
+	for page := range pages + 1 {
+		if page == now {
+			continue
+		}
+		led := bytes.Clone(content)
+		binary.NativeEndian.PutUint64(led[at:], page)
+		stateFolder(t, dir, map[string][]byte{fileName: led, copyName: second})
+		checkStateDamage(t, dir, held)
+		if t.Failed() {
+			t.Fatalf("page %d instead of %d", page, now)
 		}
 	}
 }

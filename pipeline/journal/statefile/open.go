@@ -126,7 +126,7 @@ func (s *State) checkCopy(found *stateCheck, second stateCopy, copyErr error) {
 		s.log.Error().Err(copyErr).Str("file", filepath.Join(s.dir, copyName)).
 			Msg("the second copy of the state is damaged or gone; nothing is lost, and it is written again")
 	}
-	if copyErr != nil || second.revision != found.total.revision {
+	if copyErr != nil || second.revision != found.revision {
 		s.copies.note()
 	}
 }

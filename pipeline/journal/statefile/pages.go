@@ -36,6 +36,8 @@ type pageScan struct {
 	seen  map[uint64]struct{} // pages of the tree
 	found func(key, record []byte)
 	bad   func(error)
+
+	sequence uint64 // of the bucket: the revision of the state; 0 in files of versions that did not store it
 }
 
 // run calls found with each key and record of the state, in order unless something is damaged, and bad for each damage.
@@ -162,6 +164,7 @@ func (s *pageScan) bucket(value []byte) {
 		s.bad(errors.New("the bucket of the state is not valid"))
 		return
 	}
+	s.sequence = binary.NativeEndian.Uint64(value[8:])
 	if root := binary.NativeEndian.Uint64(value); root != 0 {
 		s.tree(root, nil, nil, 0)
 		return

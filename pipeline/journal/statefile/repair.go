@@ -28,12 +28,12 @@ var errDamaged = errors.New("the state is damaged")
 
 // stateCheck is the result of checking state.db.
 type stateCheck struct {
-	total   stateTotal
-	keep    bool                   // collect intact records
-	records map[string]stateRecord // by key
-	lost    map[string]struct{}    // keys with a damaged value, now or earlier
-	unknown bool                   // the damaged keys are not all known
-	cause   error                  // the first damage
+	revision uint64                 // the highest seen
+	keep     bool                   // collect intact records
+	records  map[string]stateRecord // by key
+	lost     map[string]struct{}    // keys with a damaged value, now or earlier
+	unknown  bool                   // the damaged keys are not all known
+	cause    error                  // the first damage
 }
 
 func (c *stateCheck) damaged(err error) {
@@ -52,27 +52,38 @@ func checkFile(dir string, keep bool) (*stateCheck, error) {
 	}
 	defer func() { _ = file.Close() }() // opened for reading only
 	var seen stateTotal
-	sumSeen := false
+	var total stateTotal
+	totalSeen, totalDamaged := false, false
 	scan := pageScan{file: file, bad: func(err error) {
 		c.unknown = true
 		c.damaged(err)
 	}, found: func(key, record []byte) {
 		if string(key) == totalKey {
-			total, err := parseTotal(record)
-			if err != nil {
+			totalSeen = true
+			if total, err = parseTotal(record); err != nil {
+				totalDamaged = true
 				c.damaged(fmt.Errorf("its total: %w", err))
-				return
 			}
-			c.total, sumSeen = total, true
 			return
 		}
 		c.found(string(key), record, &seen)
 	}}
 	scan.run()
-	if sumSeen && (c.total.count != seen.count || c.total.sum != seen.sum) && c.cause == nil {
-		c.unknown = true
-		c.damaged(fmt.Errorf("%d keys instead of %d, or others", seen.count, c.total.count))
+	c.revision = max(c.revision, total.revision)
+	whole := true
+	switch {
+	case !totalSeen:
+		whole = false
+		c.damaged(errors.New("its total is not there"))
+	case totalDamaged:
+	case scan.sequence != 0 && scan.sequence != total.revision:
+		whole = false
+		c.damaged(fmt.Errorf("the keys are those of revision %d instead of %d", total.revision, scan.sequence))
+	case c.cause == nil && (total.count != seen.count || total.sum != seen.sum):
+		whole = false
+		c.damaged(fmt.Errorf("%d keys instead of %d, or others", seen.count, total.count))
 	}
+	c.unknown = c.unknown || !whole
 	return c, nil
 }
 
@@ -92,7 +103,7 @@ func (c *stateCheck) found(key string, record []byte, seen *stateTotal) {
 		c.damaged(fmt.Errorf("the key %q, which is %q", key, r.key)) // the checksum covers the record's own key
 	}
 	seen.replace(nil, record)
-	c.total.revision = max(c.total.revision, r.revision)
+	c.revision = max(c.revision, r.revision)
 	if r.kind == kindLost {
 		c.lost[r.key] = struct{}{}
 		return
@@ -113,7 +124,7 @@ type rescue struct {
 
 // merge combines the intact parts of state.db and its second copy.
 func merge(c *stateCheck, second stateCopy) rescue {
-	r := rescue{records: c.records, revision: max(c.total.revision, second.revision) + revisionsSkipped}
+	r := rescue{records: c.records, revision: max(c.revision, second.revision) + revisionsSkipped}
 	for key, copied := range second.records {
 		own, ok := c.records[key]
 		switch {
@@ -161,7 +172,7 @@ func buildFile(dir string, records map[string]stateRecord, revision uint64) erro
 				return err
 			}
 		}
-		return bucket.Put([]byte(totalKey), total.encode())
+		return errors.Join(bucket.SetSequence(revision), bucket.Put([]byte(totalKey), total.encode()))
 	})
 	return commitFile(temp, path, db.Close(), err)
 }
