@@ -48,7 +48,7 @@ func Start(t testing.TB) *Browser {
 	options := []chromedp.ExecAllocatorOption{chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir()), chromedp.NoSandbox, chromedp.Headless}
 	for flag := range strings.FieldsSeq("disable-gpu disable-quic no-first-run no-default-browser-check disable-background-networking " +
 		"disable-component-update disable-sync disable-background-timer-throttling disable-renderer-backgrounding " +
-		"disable-backgrounding-occluded-windows disable-dev-shm-usage mute-audio hide-scrollbars") {
+		"disable-backgrounding-occluded-windows disable-dev-shm-usage mute-audio hide-scrollbars disable-smooth-scrolling") { // a key that scrolls has scrolled before the next one
 		options = append(options, chromedp.Flag(flag, true))
 	}
 	options = append(options, chromedp.Flag("autoplay-policy", "no-user-gesture-required"))
