@@ -66,6 +66,21 @@ func realisticState(t *testing.T, dir string) map[string][]byte {
 	return held
 }
 
+// realisticFiles returns what such a state holds, and the content of its files by name.
+func realisticFiles(t *testing.T) (held, files map[string][]byte) {
+	t.Helper()
+	dir := t.TempDir()
+	held, files = realisticState(t, dir), map[string][]byte{}
+	for _, name := range []string{fileName, copyName} {
+		content, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[name] = content
+	}
+	return held, files
+}
+
 // checkStateDamage opens a damaged state and checks that nothing is lost in silence.
 func checkStateDamage(t *testing.T, dir string, held map[string][]byte) {
 	t.Helper()
@@ -151,16 +166,7 @@ func stateFolder(t *testing.T, dir string, files map[string][]byte) {
 }
 
 func TestStateDamage(t *testing.T) {
-	origin := t.TempDir()
-	held := realisticState(t, origin)
-	files := map[string][]byte{}
-	for _, name := range []string{fileName, copyName} {
-		content, err := os.ReadFile(filepath.Join(origin, name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		files[name] = content
-	}
+	held, files := realisticFiles(t)
 	random := stateSeed(t)
 	dir := filepath.Join(t.TempDir(), "state")
 	try := func(name string, content []byte, what string) {
@@ -199,16 +205,8 @@ func TestStateDamage(t *testing.T) {
 
 // The bytes of the first pages and of a page of keys decide the most: every bit of them.
 func TestStateDamageOfEveryBitThatSaysWhere(t *testing.T) {
-	origin := t.TempDir()
-	held := realisticState(t, origin)
-	content, err := os.ReadFile(filepath.Join(origin, fileName))
-	if err != nil {
-		t.Fatal(err)
-	}
-	second, err := os.ReadFile(filepath.Join(origin, copyName))
-	if err != nil {
-		t.Fatal(err)
-	}
+	held, files := realisticFiles(t)
+	content, second := files[fileName], files[copyName]
 	random := stateSeed(t)
 	dir := filepath.Join(t.TempDir(), "state")
 	every := 7
@@ -230,16 +228,8 @@ func TestStateDamageOfEveryBitThatSaysWhere(t *testing.T) {
 
 // The file has pages of earlier commits. None of them is taken for the current one.
 func TestStateDamageThatLeadsToAnotherPage(t *testing.T) {
-	origin := t.TempDir()
-	held := realisticState(t, origin)
-	content, err := os.ReadFile(filepath.Join(origin, fileName))
-	if err != nil {
-		t.Fatal(err)
-	}
-	second, err := os.ReadFile(filepath.Join(origin, copyName))
-	if err != nil {
-		t.Fatal(err)
-	}
+	held, files := realisticFiles(t)
+	content, second := files[fileName], files[copyName]
 	scan := pageScan{file: bytes.NewReader(content), found: func([]byte, []byte) {}, bad: func(err error) { t.Error(err) }}
 	root, pages, err := scan.newestMeta()
 	if err != nil {

@@ -51,8 +51,7 @@ func checkFile(dir string, keep bool) (*stateCheck, error) {
 		return nil, err
 	}
 	defer func() { _ = file.Close() }() // opened for reading only
-	var seen stateTotal
-	var total stateTotal
+	var seen, total stateTotal          // what is there, and what it says of itself
 	totalSeen, totalDamaged := false, false
 	scan := pageScan{file: file, bad: func(err error) {
 		c.unknown = true
@@ -70,20 +69,15 @@ func checkFile(dir string, keep bool) (*stateCheck, error) {
 	}}
 	scan.run()
 	c.revision = max(c.revision, total.revision)
-	whole := true
 	switch {
 	case !totalSeen:
-		whole = false
-		c.damaged(errors.New("its total is not there"))
+		scan.bad(errors.New("its total is not there"))
 	case totalDamaged:
 	case scan.sequence != 0 && scan.sequence != total.revision:
-		whole = false
-		c.damaged(fmt.Errorf("the keys are those of revision %d instead of %d", total.revision, scan.sequence))
+		scan.bad(fmt.Errorf("the keys are those of revision %d instead of %d", total.revision, scan.sequence))
 	case c.cause == nil && (total.count != seen.count || total.sum != seen.sum):
-		whole = false
-		c.damaged(fmt.Errorf("%d keys instead of %d, or others", seen.count, total.count))
+		scan.bad(fmt.Errorf("%d keys instead of %d, or others", seen.count, total.count))
 	}
-	c.unknown = c.unknown || !whole
 	return c, nil
 }
 
